@@ -1,0 +1,87 @@
+//! Everything that can go wrong between a question and its answer.
+
+use burnish_retrieval::RetrievalError;
+use burnish_types::{ChunkId, EmbedError, IndexError, ModelError, RequestId, StoreError};
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The question can't be answered as it stands.
+    #[error("{0}")]
+    InvalidQuery(String),
+    /// The judgement can't be taken as it stands.
+    #[error("{0}")]
+    InvalidFeedback(String),
+    /// No strategy has this name.
+    #[error("no strategy is called `{name}`; there are: {}", known.join(", "))]
+    UnknownStrategy {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// No model has this name.
+    #[error("no model is called `{name}`; there are: {}", known.join(", "))]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// No request has this id.
+    #[error("no request has the id `{0}`")]
+    UnknownRequest(RequestId),
+    /// The request did not show this passage.
+    #[error("the request `{request}` has not shown the passage `{chunk}`")]
+    UnknownChunk {
+        /// The request.
+        request: RequestId,
+        /// The passage.
+        chunk: ChunkId,
+    },
+    /// The data directory can't be used.
+    #[error("the data directory `{path}` {reason}")]
+    DataDirectory {
+        /// The directory.
+        path: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The disk is nearly full.
+    #[error(
+        "the disk that holds `{path}` has {free_mib} MiB left: nothing was stored; make room and try again"
+    )]
+    DiskFull {
+        /// The data directory.
+        path: String,
+        /// What is left.
+        free_mib: u64,
+    },
+    /// The language model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+    /// An index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The encoder failed.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// A strategy failed.
+    #[error(transparent)]
+    Retrieval(#[from] RetrievalError),
+    /// A fault of the program.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UnknownRequest(id) => Self::UnknownRequest(id),
+            other => Self::Store(other),
+        }
+    }
+}

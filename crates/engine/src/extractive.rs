@@ -1,0 +1,182 @@
+//! Answers by quoting: the sentences of the passages that answer the question, each with its citation.
+//! No model beyond the encoder, so it works with no key and no server.
+
+use burnish_types::{Citation, Embedder, Evidence, Span, dot};
+
+use crate::EngineError;
+use crate::prompt::NOT_FOUND;
+
+/// Passages whose sentences are looked at.
+const PASSAGES: usize = 5;
+/// Sentences that are looked at in all; each costs the encoder some tenths of a millisecond.
+const SENTENCES: usize = 60;
+/// Sentences that are quoted at most.
+const QUOTED: usize = 3;
+/// Further sentences are quoted while their support is at least this share of the best one's.
+const FURTHER_SHARE: f32 = 0.9;
+/// How much the passage that a sentence stands in counts beside the sentence itself.
+const PASSAGE_WEIGHT: f32 = 0.3;
+/// Shorter ones are headings and fragments.
+const SMALLEST_SENTENCE_WORDS: usize = 4;
+
+/// An answer made of quotations.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Quotation {
+    pub(crate) text: String,
+    pub(crate) found: bool,
+    pub(crate) citations: Vec<Citation>,
+}
+
+struct Sentence<'a> {
+    passage: usize,
+    span: Span,
+    text: &'a str,
+    support: f32,
+}
+
+/// Quotes the best sentences, or says that there is none with at least `smallest_support`.
+pub(crate) fn quote(
+    question: &str,
+    evidence: &[Evidence],
+    embedder: &dyn Embedder,
+    smallest_support: f32,
+) -> Result<Quotation, EngineError> {
+    let mut sentences: Vec<Sentence<'_>> = evidence
+        .iter()
+        .enumerate()
+        .take(PASSAGES)
+        .flat_map(|(passage, evidence)| {
+            spans(&evidence.text).map(move |span| Sentence {
+                passage,
+                span,
+                text: &evidence.text[span.start..span.end],
+                support: 0.0,
+            })
+        })
+        .take(SENTENCES)
+        .collect();
+    let mut texts: Vec<&str> = vec![question];
+    texts.extend(evidence.iter().take(PASSAGES).map(|evidence| evidence.text.as_str()));
+    texts.extend(sentences.iter().map(|sentence| sentence.text));
+    let embeddings = embedder.embed(&texts)?;
+    let Some((asked, others)) = embeddings.split_first() else {
+        return Ok(nothing());
+    };
+    let (passages, own) = others.split_at(evidence.len().min(PASSAGES));
+    for (sentence, embedding) in sentences.iter_mut().zip(own) {
+        let passage = passages.get(sentence.passage).map_or(0.0, |passage| dot(asked, passage));
+        sentence.support = (1.0 - PASSAGE_WEIGHT) * dot(asked, embedding) + PASSAGE_WEIGHT * passage;
+    }
+    sentences.sort_by(|a, b| b.support.total_cmp(&a.support));
+    let best = sentences.first().map_or(f32::NEG_INFINITY, |sentence| sentence.support);
+    if best < smallest_support {
+        return Ok(nothing());
+    }
+    let mut chosen: Vec<&Sentence<'_>> =
+        sentences.iter().take(QUOTED).filter(|sentence| sentence.support >= FURTHER_SHARE * best).collect();
+    // As they stand in the documents, the best passage first.
+    chosen.sort_by_key(|sentence| (sentence.passage, sentence.span.start));
+    Ok(written(&chosen, evidence))
+}
+
+fn nothing() -> Quotation {
+    Quotation { text: format!("{NOT_FOUND}."), found: false, citations: Vec::new() }
+}
+
+fn written(chosen: &[&Sentence<'_>], evidence: &[Evidence]) -> Quotation {
+    let mut parts = Vec::new();
+    let mut citations = Vec::new();
+    for sentence in chosen {
+        let Some(passage) = evidence.get(sentence.passage) else { continue };
+        let marker = sentence.passage as u32 + 1;
+        let text: Vec<&str> = sentence.text.split_whitespace().collect();
+        parts.push(format!("{} [{marker}]", text.join(" ")));
+        citations.push(Citation { marker, chunk: passage.chunk, quote: Some(sentence.span) });
+    }
+    Quotation { text: parts.join(" "), found: true, citations }
+}
+
+/// The sentences of a text, list marks left out. A sentence ends at `.`, `!` or `?` before white space and
+/// something that is not lower case, or at the end of a line that a blank or marked one follows.
+fn spans(text: &str) -> impl Iterator<Item = Span> {
+    let mut ends = Vec::new();
+    let bytes = text.as_bytes();
+    for (at, character) in text.char_indices() {
+        let rest = &text[at + character.len_utf8()..];
+        let next = rest.trim_start().chars().next();
+        let ends_sentence = matches!(character, '.' | '!' | '?' | '。' | '！' | '？')
+            && rest.starts_with(|c: char| c.is_whitespace() || !c.is_ascii())
+            && next.is_none_or(|next| !next.is_lowercase())
+            && !abbreviated(&text[..at]);
+        let ends_line = character == '\n'
+            && (rest.starts_with(['\n', '-', '*', '#', '|', '>'])
+                || bytes.get(at + 1).is_some_and(u8::is_ascii_digit));
+        if ends_sentence || ends_line {
+            ends.push(at + character.len_utf8());
+        }
+    }
+    ends.push(text.len());
+    let mut start = 0;
+    ends.into_iter().filter_map(move |end| {
+        let (from, piece) = (start, &text[start..end]);
+        start = end;
+        let lead =
+            piece.len() - piece.trim_start_matches(|c: char| c.is_whitespace() || "-*#>•".contains(c)).len();
+        let trimmed = piece[lead..].trim_end();
+        let words = trimmed.split_whitespace().count();
+        let span = Span { start: from + lead, end: from + lead + trimmed.len() };
+        (words >= SMALLEST_SENTENCE_WORDS).then_some(span)
+    })
+}
+
+/// Whether the full stop after `before` belongs to an abbreviation or to an initial.
+fn abbreviated(before: &str) -> bool {
+    const ABBREVIATIONS: [&str; 14] =
+        ["e.g", "i.e", "etc", "cf", "vs", "Mr", "Mrs", "Ms", "Dr", "Prof", "Fig", "fig", "No", "al"];
+    let word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
+    ABBREVIATIONS.contains(&word) || (word.chars().count() == 1 && word.chars().all(char::is_uppercase))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sentences(text: &str) -> Vec<&str> {
+        spans(text).map(|span| &text[span.start..span.end]).collect()
+    }
+
+    #[test]
+    fn sentences_end_where_a_reader_ends_them() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("", &[]),
+            ("Too short.", &[]),
+            ("The first one ends. The second one, too.", &["The first one ends.", "The second one, too."]),
+            (
+                "It costs 3.5 units e.g. in winter. J. Doe et al. say so too!",
+                &["It costs 3.5 units e.g. in winter.", "J. Doe et al. say so too!"],
+            ),
+            (
+                "Here is a list\n- of several good words\n- and some more of them",
+                &["Here is a list", "of several good words", "and some more of them"],
+            ),
+            ("Is it really so? yes it is so", &["Is it really so? yes it is so"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(sentences(text), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn spans_lie_in_order_on_character_boundaries(text in "\\PC{0,200}|([a-zé.!? \n-]{0,200})") {
+            let mut last = 0;
+            for span in spans(&text) {
+                prop_assert!(last <= span.start && span.start < span.end && span.end <= text.len());
+                prop_assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end));
+                last = span.end;
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The loop itself: a query becomes a plan, the plan an answer, and outcomes become better plans.
+
+mod answering;
+mod corpus;
+mod error;
+mod extractive;
+mod feedback;
+mod ingestion;
+mod library;
+mod pipeline;
+mod planner;
+mod prompt;
+mod settings;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burnish_retrieval::Registry;
+use burnish_store::SqliteStore;
+use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy};
+
+pub use answering::{AnswerEvent, Answering, Sampling};
+pub use corpus::Agreement;
+pub use error::EngineError;
+pub use ingestion::{IngestEvent, IngestOptions, IngestReport, Refused};
+pub use pipeline::Answered;
+pub use planner::Pinned;
+pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
+
+use corpus::Corpus;
+use feedback::Learned;
+use planner::Planner;
+
+/// What the engine is put together from, so that tests and other set-ups can bring their own.
+pub struct Parts {
+    /// The encoder.
+    pub embedder: Arc<dyn Embedder>,
+    /// Language models that may answer, the preferred one first; none means extractive answers.
+    pub models: Vec<Arc<dyn LanguageModel>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The loop over one data directory. All methods may be called concurrently.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    corpus: Corpus,
+    embedder: Arc<dyn Embedder>,
+    models: Vec<Arc<dyn LanguageModel>>,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    planner: Planner,
+    learned: Learned,
+    settings: EngineSettings,
+}
+
+impl Engine {
+    /// Opens the data directory, repairs whatever a crash left behind, and folds the outcome log.
+    pub fn open(settings: EngineSettings, parts: Parts) -> Result<Arc<Self>, EngineError> {
+        let Parts { embedder, models, clock } = parts;
+        let claim = corpus::claim(&settings.data)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
+        let corpus = Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref())?;
+        let learned = Learned::from_log(store.as_ref())?;
+        let registry = Registry::default();
+        let planner = Planner::new(&settings.planner, &registry, embedder.as_ref())?;
+        Ok(Arc::new(Self { store, corpus, embedder, models, clock, registry, planner, learned, settings }))
+    }
+
+    /// The strategies that work with this encoder, the cheapest first.
+    pub fn strategies(&self) -> Vec<Strategy> {
+        self.planner.strategies().to_vec()
+    }
+
+    /// The language models that may answer, the preferred one first.
+    pub fn models(&self) -> Vec<String> {
+        self.models.iter().map(|model| model.name().to_owned()).collect()
+    }
+
+    /// Names the encoder.
+    pub fn embedding_model(&self) -> &str {
+        self.embedder.model()
+    }
+
+    /// How many of the encoder's tokens `text` has.
+    pub fn count_tokens(&self, text: &str) -> usize {
+        self.embedder.count_tokens(text)
+    }
+
+    /// What is expected of each strategy today.
+    pub fn learned(&self) -> Vec<(Strategy, Prediction)> {
+        self.planner
+            .strategies()
+            .iter()
+            .map(|strategy| (strategy.clone(), self.learned.predict(strategy)))
+            .collect()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.settings.data
+    }
+
+    /// Writes what would otherwise be repaired at the next start. Losing it loses nothing.
+    pub fn close(&self) -> Result<(), EngineError> {
+        self.corpus.checkpoint()?;
+        self.learned.snapshot(self.store.as_ref())
+    }
+
+    /// Runs `work`, which may block, off the async threads.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let engine = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&engine))
+            .await
+            .map_err(|error| EngineError::Internal(format!("a task was cut short: {error}")))?
+    }
+}

@@ -1,0 +1,214 @@
+//! Executes a plan: features, decision, passages.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burnish_learning::query_features;
+use burnish_retrieval::{PassageText, Passages, Request, Scored, Sources};
+use burnish_types::{
+    Answer, Answerer, BoxFuture, Chunk, ChunkId, Decision, Evidence, LexicalIndex, Money, Query, RequestId,
+    Stage, StageTiming, Store, StoreError, Strategy, Usage,
+};
+
+use crate::planner::Circumstances;
+use crate::{Engine, EngineError, Pinned};
+
+/// A search with its decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// What was planned, and why.
+    pub decision: Decision,
+    /// The passages; the text is empty.
+    pub answer: Answer,
+}
+
+/// A plan whose passages were found, and whose decision is on its way to the disk.
+pub(crate) struct Retrieved {
+    pub(crate) decision: Decision,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) timings: Vec<StageTiming>,
+    pub(crate) recorded: BoxFuture<'static, Result<(), StoreError>>,
+}
+
+/// The store, as rerankers read it.
+struct StoredPassages<'a>(&'a dyn Store);
+
+impl Passages for StoredPassages<'_> {
+    fn texts(&self, ids: &[ChunkId]) -> Result<Vec<Option<PassageText>>, String> {
+        let chunks = self.0.chunks(ids).map_err(|error| error.to_string())?;
+        let text = |id: &ChunkId| {
+            let chunk = chunks.iter().find(|chunk| chunk.id == *id)?;
+            Some(PassageText { title: heading(chunk), text: chunk.text.clone() })
+        };
+        Ok(ids.iter().map(text).collect())
+    }
+}
+
+/// A chunk's title with the headings above it, as it was embedded.
+pub(crate) fn heading(chunk: &Chunk) -> String {
+    embedding_heading(&chunk.title, &chunk.location.headings)
+}
+
+pub(crate) fn embedding_heading(title: &str, headings: &[String]) -> String {
+    let below_title = headings.iter().filter(|heading| heading.as_str() != title);
+    std::iter::once(title).chain(below_title.map(String::as_str)).collect::<Vec<_>>().join(" › ")
+}
+
+impl Engine {
+    /// Finds passages and nothing more.
+    pub async fn search(self: &Arc<Self>, query: Query, pinned: Pinned) -> Result<Answered, EngineError> {
+        let pinned = Pinned { answerer: Some(Answerer::Passages), ..pinned };
+        let Retrieved { decision, evidence, timings, recorded } = self.retrieve(query, pinned).await?;
+        let answer = Answer {
+            text: String::new(),
+            found: !evidence.is_empty(),
+            citations: Vec::new(),
+            evidence,
+            usage: Usage::default(),
+            cost: Money::ZERO,
+            timings,
+            degraded: None,
+            finish_reason: "stop".to_owned(),
+            at: self.clock.now(),
+        };
+        recorded.await?;
+        // Under way once called; whoever reads the decision waits for it.
+        drop(self.store.record_answer(decision.id, answer.clone()));
+        Ok(Answered { decision, answer })
+    }
+
+    /// Plans, sends the decision on its way to the disk, and finds the passages meanwhile.
+    pub(crate) async fn retrieve(
+        self: &Arc<Self>,
+        query: Query,
+        pinned: Pinned,
+    ) -> Result<Retrieved, EngineError> {
+        if query.text.trim().is_empty() {
+            return Err(EngineError::InvalidQuery("the query is empty: ask something".to_owned()));
+        }
+        if query.top_k == 0 {
+            return Err(EngineError::InvalidQuery("at least one passage must be asked for".to_owned()));
+        }
+        let answerer = self.answerer(pinned.answerer.as_ref())?;
+        let id = RequestId::from_parts(self.clock.now().0, fastrand::u128(..));
+        self.blocking(move |engine| engine.retrieve_now(id, &query, pinned.strategy.as_ref(), answerer)).await
+    }
+
+    fn retrieve_now(
+        &self,
+        id: RequestId,
+        query: &Query,
+        strategy: Option<&Strategy>,
+        answerer: Answerer,
+    ) -> Result<Retrieved, EngineError> {
+        let started = Instant::now();
+        let features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
+        let circumstances = Circumstances {
+            id,
+            at: self.clock.now(),
+            features,
+            answerer,
+            context_tokens: self.settings.answer.context_tokens,
+        };
+        let decision =
+            self.planner.decide(query, circumstances, strategy, |strategy| self.learned.predict(strategy))?;
+        let plan = decision.choice().map(|candidate| candidate.plan.clone());
+        let plan = plan.ok_or_else(|| EngineError::Internal("a decision chose nothing".to_owned()))?;
+        let recorded = self.store.record_decision(decision.clone());
+        let mut timings = vec![timing(Stage::Plan, started)];
+
+        let evidence = self.find(query, &plan.strategy, plan.depth, &mut timings)?;
+        Ok(Retrieved { decision, evidence, timings, recorded })
+    }
+
+    /// Finds passages with one strategy, recording nothing: for measuring.
+    pub fn probe(
+        &self,
+        query: &Query,
+        strategy: &Strategy,
+    ) -> Result<(Vec<Evidence>, Vec<StageTiming>), EngineError> {
+        let mut timings = Vec::new();
+        let evidence = self.find(query, strategy, query.top_k, &mut timings)?;
+        Ok((evidence, timings))
+    }
+
+    fn find(
+        &self,
+        query: &Query,
+        strategy: &Strategy,
+        depth: usize,
+        timings: &mut Vec<StageTiming>,
+    ) -> Result<Vec<Evidence>, EngineError> {
+        let retriever = self.registry.get(strategy.as_str()).ok_or_else(|| EngineError::UnknownStrategy {
+            name: strategy.to_string(),
+            known: self.strategies().iter().map(Strategy::to_string).collect(),
+        })?;
+        let mut embedding = Vec::new();
+        if retriever.needs_embedding() {
+            let started = Instant::now();
+            embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
+            timings.push(timing(Stage::Embed, started));
+        }
+        let started = Instant::now();
+        let passages = StoredPassages(self.store.as_ref());
+        let sources = Sources {
+            lexical: self.corpus.lexical.as_ref(),
+            vectors: self.corpus.vectors.as_ref(),
+            embedder: self.embedder.as_ref(),
+            passages: &passages,
+        };
+        let request =
+            Request { query: &query.text, embedding: &embedding, filter: &query.filter, limit: depth };
+        let scored = retriever.retrieve(sources, request)?;
+        let evidence = self.evidence(&scored)?;
+        let retrieval = timing(Stage::Retrieve, started);
+        self.learned.observe_latency(strategy, retrieval.ms);
+        timings.push(retrieval);
+        Ok(evidence)
+    }
+
+    /// Reads what was found. What was removed meanwhile is left out.
+    fn evidence(&self, scored: &[Scored]) -> Result<Vec<Evidence>, EngineError> {
+        let ids: Vec<ChunkId> = scored.iter().map(|scored| scored.chunk).collect();
+        let chunks = self.store.chunks(&ids)?;
+        let mut scored = scored.iter();
+        let mut evidence = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            if let Some(scored) = scored.by_ref().find(|scored| scored.chunk == chunk.id) {
+                evidence.push(Evidence {
+                    chunk: chunk.id,
+                    document: chunk.document,
+                    document_key: chunk.document_key,
+                    title: chunk.title,
+                    location: chunk.location,
+                    text: chunk.text,
+                    score: scored.score,
+                    components: scored
+                        .components
+                        .iter()
+                        .map(|(name, value)| ((*name).to_owned(), *value))
+                        .collect(),
+                });
+            }
+        }
+        Ok(evidence)
+    }
+
+    /// Who answers: the pinned one, else the first model, else nobody but the passages themselves.
+    fn answerer(&self, pinned: Option<&Answerer>) -> Result<Answerer, EngineError> {
+        match pinned {
+            Some(Answerer::Model(name)) if !self.models.iter().any(|model| model.name() == name) => {
+                Err(EngineError::UnknownModel { name: name.clone(), known: self.models() })
+            }
+            Some(answerer) => Ok(answerer.clone()),
+            None => Ok(self
+                .models
+                .first()
+                .map_or(Answerer::Extractive, |model| Answerer::Model(model.name().to_owned()))),
+        }
+    }
+}
+
+pub(crate) fn timing(stage: Stage, started: Instant) -> StageTiming {
+    StageTiming { stage, ms: started.elapsed().as_secs_f64() * 1_000.0 }
+}

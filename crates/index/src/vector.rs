@@ -1,0 +1,342 @@
+//! Nearest neighbours by cosine: a usearch graph, exact scans where a filter leaves little to scan.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burnish_types::{
+    ChunkId, Embedding, Filter, Generation, Hit, IndexError, IndexedChunk, VectorIndex, dot,
+};
+use parking_lot::{Mutex, RwLock};
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
+
+use crate::files;
+
+/// Neighbours kept a node (Malkov & Yashunin 2018, M).
+const CONNECTIVITY: usize = 16;
+/// Candidates looked at while a node is linked (efConstruction).
+const EXPANSION_ADD: usize = 128;
+/// Candidates looked at while searching (ef); grows with the limit.
+const EXPANSION_SEARCH: usize = 96;
+/// Up to this many allowed chunks, comparing all of them is faster than walking the graph, and exact.
+const EXACT_SCAN_LIMIT: u64 = 8_192;
+/// Searches and the writer each hold one of usearch's thread slots while they run.
+const THREAD_SLOTS: usize = 256;
+const SMALLEST_CAPACITY: usize = 1_024;
+/// The graph is built anew at a commit when this share of its nodes is dead.
+const DEAD_SHARE: f64 = 0.25;
+const CURRENT: &str = "current.json";
+
+/// Tells which chunks pass a filter.
+pub type FilterResolver = Arc<dyn Fn(&Filter) -> Result<Arc<RoaringTreemap>, IndexError> + Send + Sync>;
+
+/// The vector engine on usearch, in one directory.
+///
+/// Each commit writes a whole graph beside the old one and then swings `current.json` over to it, so that a
+/// crash at any instant leaves one of the two.
+pub struct UsearchIndex {
+    directory: PathBuf,
+    dimensions: usize,
+    resolve: FilterResolver,
+    graph: RwLock<Graph>,
+    /// Held by whoever changes the graph: concurrent additions can leave nodes unreachable.
+    writer: Mutex<Generation>,
+}
+
+struct Graph {
+    index: Index,
+    live: RoaringTreemap,
+    /// Live chunks that no reader sees yet.
+    unpublished: RoaringTreemap,
+    /// Nodes that were removed since the graph was built; their slots stay in the graph.
+    dead: u64,
+}
+
+/// What `current.json` says.
+#[derive(Serialize, Deserialize)]
+struct Current {
+    generation: Generation,
+    dimensions: usize,
+    folder: String,
+    dead: u64,
+}
+
+impl UsearchIndex {
+    /// Opens the index of vectors of `dimensions` in `directory`, or makes an empty one. A graph that can't
+    /// be read is set aside and an empty one takes its place: the store repairs it.
+    pub fn open(directory: &Path, dimensions: usize, resolve: FilterResolver) -> Result<Self, IndexError> {
+        let failed = |reason: &dyn std::fmt::Display| failure(directory, reason);
+        fs::create_dir_all(directory).map_err(|error| failed(&error))?;
+        let (generation, graph) = match read_current(directory) {
+            Some(current) if current.dimensions != dimensions => {
+                return Err(IndexError::Dimensions { expected: current.dimensions, found: dimensions });
+            }
+            Some(current) => match load(directory, &current) {
+                Ok(graph) => (current.generation, graph),
+                Err(_) => (Generation(0), empty(dimensions).map_err(|error| failed(&error))?),
+            },
+            None => (Generation(0), empty(dimensions).map_err(|error| failed(&error))?),
+        };
+        Ok(Self {
+            directory: directory.to_owned(),
+            dimensions,
+            resolve,
+            graph: RwLock::new(graph),
+            writer: Mutex::new(generation),
+        })
+    }
+
+    fn failed(&self, reason: &dyn std::fmt::Display) -> IndexError {
+        failure(&self.directory, reason)
+    }
+
+    fn check(&self, vector: &[f32]) -> Result<(), IndexError> {
+        if vector.len() == self.dimensions {
+            Ok(())
+        } else {
+            Err(IndexError::Dimensions { expected: self.dimensions, found: vector.len() })
+        }
+    }
+
+    fn make_room(&self, more: usize) -> Result<(), IndexError> {
+        let mut graph = self.graph.write();
+        grow(&mut graph.index, more).map_err(|error| self.failed(&error))
+    }
+
+    /// A graph without dead nodes, when there are enough of them to be worth it.
+    fn rebuild(&self) -> Result<(), IndexError> {
+        let graph = self.graph.read();
+        let total = graph.live.len() + graph.dead;
+        if graph.dead == 0 || (graph.dead as f64) < DEAD_SHARE * total as f64 {
+            return Ok(());
+        }
+        let mut fresh = empty(self.dimensions).map_err(|error| self.failed(&error))?;
+        grow(&mut fresh.index, graph.live.len() as usize).map_err(|error| self.failed(&error))?;
+        let mut vector = vec![0.0; self.dimensions];
+        for id in &graph.live {
+            graph.index.get(id, &mut vector).map_err(|error| self.failed(&error))?;
+            fresh.index.add(id, &vector).map_err(|error| self.failed(&error))?;
+        }
+        fresh.live = graph.live.clone();
+        fresh.unpublished = graph.unpublished.clone();
+        drop(graph);
+        *self.graph.write() = fresh;
+        Ok(())
+    }
+}
+
+impl VectorIndex for UsearchIndex {
+    fn generation(&self) -> Generation {
+        *self.writer.lock()
+    }
+
+    fn apply(&self, added: &[IndexedChunk], removed: &[ChunkId]) -> Result<(), IndexError> {
+        for chunk in added {
+            self.check(&chunk.embedding)?;
+        }
+        let _writer = self.writer.lock();
+        self.make_room(added.len())?;
+        let mut replaced = 0;
+        {
+            let graph = self.graph.read();
+            for chunk in added {
+                if graph.live.contains(chunk.id.0) {
+                    graph.index.remove(chunk.id.0).map_err(|error| self.failed(&error))?;
+                    replaced += 1;
+                }
+                graph.index.add(chunk.id.0, &chunk.embedding).map_err(|error| self.failed(&error))?;
+            }
+        }
+        let mut graph = self.graph.write();
+        graph.dead += replaced;
+        for chunk in added {
+            if graph.live.insert(chunk.id.0) {
+                graph.unpublished.insert(chunk.id.0);
+            }
+        }
+        for id in removed {
+            graph.unpublished.remove(id.0);
+            if graph.live.remove(id.0) {
+                graph.index.remove(id.0).map_err(|error| self.failed(&error))?;
+                graph.dead += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        self.graph.write().unpublished.clear();
+    }
+
+    fn commit(&self, generation: Generation) -> Result<(), IndexError> {
+        let mut committed = self.writer.lock();
+        self.rebuild()?;
+        let folder = format!("generation-{generation}");
+        save(&self.directory, &folder, generation, self.dimensions, &self.graph.read())
+            .map_err(|reason| self.failed(&reason))?;
+        *committed = generation;
+        Ok(())
+    }
+
+    fn search(&self, query: &[f32], filter: &Filter, limit: usize) -> Result<Vec<Hit>, IndexError> {
+        self.check(query)?;
+        let allowed = if filter.is_empty() { None } else { Some((self.resolve)(filter)?) };
+        let graph = self.graph.read();
+        let hidden = graph.unpublished.len() as usize;
+        if limit == 0 || graph.live.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scanned = match &allowed {
+            Some(allowed) if allowed.len() <= EXACT_SCAN_LIMIT => Some(scan(&graph, query, allowed, limit)),
+            _ => None,
+        };
+        if let Some(hits) = scanned {
+            return hits.map_err(|reason| self.failed(&reason));
+        }
+        let matches = match &allowed {
+            Some(allowed) => graph.index.filtered_search(query, limit, |id| allowed.contains(id)),
+            // While chunks are being added, some of the nearest may be hidden: look a little further.
+            None => graph.index.search(query, limit + hidden.min(limit)),
+        };
+        let matches = matches.map_err(|error| self.failed(&error))?;
+        let hits = matches.keys.iter().zip(&matches.distances);
+        let hits = hits.filter(|(id, _)| hidden == 0 || !graph.unpublished.contains(**id));
+        Ok(hits
+            .take(limit)
+            .map(|(&id, &distance)| Hit { chunk: ChunkId(id), score: 1.0 - distance })
+            .collect())
+    }
+
+    fn embeddings(&self, chunks: &[ChunkId]) -> Result<Vec<Option<Embedding>>, IndexError> {
+        let graph = self.graph.read();
+        let read = |chunk: &ChunkId| {
+            if !graph.live.contains(chunk.0) {
+                return Ok(None);
+            }
+            let mut vector = vec![0.0; self.dimensions];
+            graph.index.get(chunk.0, &mut vector).map_err(|error| self.failed(&error))?;
+            Ok(Some(vector))
+        };
+        chunks.iter().map(read).collect()
+    }
+
+    fn count(&self) -> Result<u64, IndexError> {
+        let graph = self.graph.read();
+        Ok(graph.live.len() - graph.unpublished.len())
+    }
+
+    fn chunk_ids(&self) -> Result<Vec<ChunkId>, IndexError> {
+        let graph = self.graph.read();
+        Ok((&graph.live - &graph.unpublished).iter().map(ChunkId).collect())
+    }
+}
+
+fn failure(directory: &Path, reason: &dyn std::fmt::Display) -> IndexError {
+    IndexError::Engine { engine: "vector", path: directory.display().to_string(), reason: reason.to_string() }
+}
+
+fn new_index(dimensions: usize) -> Result<Index, String> {
+    let options = IndexOptions {
+        dimensions,
+        metric: MetricKind::IP,
+        quantization: ScalarKind::F32,
+        connectivity: CONNECTIVITY,
+        expansion_add: EXPANSION_ADD,
+        expansion_search: EXPANSION_SEARCH,
+        multi: false,
+    };
+    Index::new(&options).map_err(|error| error.to_string())
+}
+
+fn empty(dimensions: usize) -> Result<Graph, String> {
+    let mut index = new_index(dimensions)?;
+    grow(&mut index, SMALLEST_CAPACITY)?;
+    Ok(Graph { index, live: RoaringTreemap::new(), unpublished: RoaringTreemap::new(), dead: 0 })
+}
+
+/// Needs the index for itself, for the room is moved.
+fn grow(index: &mut Index, more: usize) -> Result<(), String> {
+    let wanted = index.size() + more;
+    if wanted <= index.capacity() {
+        return Ok(());
+    }
+    // A quarter more than needed: doubling would leave up to half of a large index unused.
+    let capacity = (wanted + wanted / 4).max(SMALLEST_CAPACITY);
+    index.reserve_capacity_and_threads(capacity, THREAD_SLOTS).map_err(|error| error.to_string())
+}
+
+fn scan(graph: &Graph, query: &[f32], allowed: &RoaringTreemap, limit: usize) -> Result<Vec<Hit>, String> {
+    let mut vector = vec![0.0; query.len()];
+    let mut hits = Vec::with_capacity(allowed.len() as usize);
+    for id in allowed {
+        let found = graph.index.get(id, &mut vector).map_err(|error| error.to_string())?;
+        if found > 0 {
+            hits.push(Hit { chunk: ChunkId(id), score: dot(query, &vector) });
+        }
+    }
+    hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk.cmp(&b.chunk)));
+    hits.truncate(limit);
+    Ok(hits)
+}
+
+fn read_current(directory: &Path) -> Option<Current> {
+    serde_json::from_slice(&fs::read(directory.join(CURRENT)).ok()?).ok()
+}
+
+fn load(directory: &Path, current: &Current) -> Result<Graph, String> {
+    let folder = directory.join(&current.folder);
+    let index = new_index(current.dimensions)?;
+    index.load(&folder.join("graph").display().to_string()).map_err(|error| error.to_string())?;
+    index.change_expansion_add(EXPANSION_ADD);
+    index.change_expansion_search(EXPANSION_SEARCH);
+    let ids = fs::File::open(folder.join("chunks")).map_err(|error| error.to_string())?;
+    let live =
+        RoaringTreemap::deserialize_from(std::io::BufReader::new(ids)).map_err(|error| error.to_string())?;
+    if index.size() as u64 != live.len() {
+        return Err(format!("the graph holds {} vectors where {} are listed", index.size(), live.len()));
+    }
+    let capacity = index.size().max(SMALLEST_CAPACITY);
+    index.reserve_capacity_and_threads(capacity, THREAD_SLOTS).map_err(|error| error.to_string())?;
+    Ok(Graph { index, live, unpublished: RoaringTreemap::new(), dead: current.dead })
+}
+
+fn save(
+    directory: &Path,
+    folder: &str,
+    generation: Generation,
+    dimensions: usize,
+    graph: &Graph,
+) -> Result<(), String> {
+    let target = directory.join(folder);
+    let text = |error: std::io::Error| error.to_string();
+    fs::create_dir_all(&target).map_err(text)?;
+    let vectors = target.join("graph");
+    let outcome = (|| {
+        graph.index.save(&vectors.display().to_string()).map_err(|error| error.to_string())?;
+        fs::File::open(&vectors).and_then(|file| file.sync_all()).map_err(text)?;
+        let mut chunks = Vec::new();
+        graph.live.serialize_into(&mut chunks).map_err(text)?;
+        files::replace(&target.join("chunks"), &chunks).map_err(text)?;
+        let current = Current { generation, dimensions, folder: folder.to_owned(), dead: graph.dead };
+        let current = serde_json::to_vec(&current).map_err(|error| error.to_string())?;
+        files::replace(&directory.join(CURRENT), &current).map_err(text)
+    })();
+    if outcome.is_err() && read_current(directory).is_none_or(|current| current.folder != folder) {
+        let _ = fs::remove_dir_all(&target);
+    }
+    outcome?;
+    drop_others(directory, folder);
+    Ok(())
+}
+
+/// What is not current is of an earlier commit or of one that was cut short.
+fn drop_others(directory: &Path, keep: &str) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name != keep && name.to_string_lossy().starts_with("generation-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

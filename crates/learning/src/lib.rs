@@ -1,0 +1,10 @@
+//! What is learned and how plans are chosen: query features, performance estimates, policies. Compute-only:
+//! no I/O, no clock, and randomness comes from a seed that is handed in.
+
+mod features;
+mod performance;
+mod policy;
+
+pub use features::{FEATURES_VERSION, query_features};
+pub use performance::{Performance, quality};
+pub use policy::{BoundedExploration, Choice};

@@ -1,0 +1,38 @@
+//! The two lists that every fusion starts from.
+
+use burnish_types::{ChunkId, Hit, dot};
+
+use crate::{Request, RetrievalError, Sources};
+
+/// Each list is at least this deep, so that a passage which one of them ranks low can still rise.
+const SMALLEST_DEPTH: usize = 50;
+
+/// What words found and what vectors found, each best first.
+pub(crate) struct Candidates {
+    pub(crate) lexical: Vec<Hit>,
+    pub(crate) dense: Vec<Hit>,
+}
+
+impl Candidates {
+    pub(crate) fn find(sources: Sources<'_>, request: Request<'_>) -> Result<Self, RetrievalError> {
+        let depth = request.limit.max(SMALLEST_DEPTH);
+        Ok(Self {
+            lexical: sources.lexical.search(request.query, request.filter, depth)?,
+            dense: sources.vectors.search(request.embedding, request.filter, depth)?,
+        })
+    }
+
+    /// Gives what only words found its true cosine, which costs one inner product each.
+    pub(crate) fn complete(&mut self, sources: Sources<'_>, embedding: &[f32]) -> Result<(), RetrievalError> {
+        let mut known: Vec<ChunkId> = self.dense.iter().map(|hit| hit.chunk).collect();
+        known.sort_unstable();
+        let missing = self.lexical.iter().map(|hit| hit.chunk).filter(|id| known.binary_search(id).is_err());
+        let missing: Vec<ChunkId> = missing.collect();
+        for (chunk, vector) in missing.iter().zip(sources.vectors.embeddings(&missing)?) {
+            if let Some(vector) = vector {
+                self.dense.push(Hit { chunk: *chunk, score: dot(embedding, &vector) });
+            }
+        }
+        Ok(())
+    }
+}

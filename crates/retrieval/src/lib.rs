@@ -1,0 +1,112 @@
+//! Retrieval strategies. Each is one file that implements [`Retriever`]; [`Registry`] knows them by name.
+//! They reach the indexes and the encoder only through the traits at the seams.
+
+mod candidates;
+mod dense;
+mod features;
+mod fusion;
+mod hybrid;
+mod registry;
+mod reranked;
+mod rrf;
+mod sparse;
+
+use burnish_types::{ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, VectorIndex};
+
+pub use fusion::{convex, reciprocal_rank};
+pub use registry::Registry;
+
+/// What strategies work with.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// Words.
+    pub lexical: &'a dyn LexicalIndex,
+    /// Vectors.
+    pub vectors: &'a dyn VectorIndex,
+    /// The encoder.
+    pub embedder: &'a dyn Embedder,
+    /// The texts of chunks.
+    pub passages: &'a dyn Passages,
+}
+
+/// Where a strategy reads the text of what it found.
+pub trait Passages: Send + Sync {
+    /// Title and text of each chunk, in order; `None` where it is gone.
+    fn texts(&self, chunks: &[ChunkId]) -> Result<Vec<Option<PassageText>>, String>;
+}
+
+/// A passage as a reranker reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassageText {
+    /// Its document's title.
+    pub title: String,
+    /// Its own text.
+    pub text: String,
+}
+
+/// What is wanted.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The question.
+    pub query: &'a str,
+    /// Its embedding, there whenever [`Retriever::needs_embedding`].
+    pub embedding: &'a [f32],
+    /// Which chunks may be found.
+    pub filter: &'a Filter,
+    /// How many are wanted.
+    pub limit: usize,
+}
+
+/// A chunk with the score that it is ranked by, and the scores that went into that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// What it is ranked by; comparable within one list only.
+    pub score: f32,
+    /// Named parts of the score.
+    pub components: Vec<(&'static str, f32)>,
+}
+
+/// Why nothing could be retrieved.
+#[derive(Debug, thiserror::Error)]
+pub enum RetrievalError {
+    /// An index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The encoder failed.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The texts of passages can't be read.
+    #[error("passages cannot be read: {0}")]
+    Passages(String),
+    /// The encoder gives one vector a text only.
+    #[error(
+        "the strategy `{strategy}` compares token by token, and the embedding model `{model}` has no token embeddings: choose another strategy or a local encoder"
+    )]
+    NotTokenwise {
+        /// The strategy.
+        strategy: &'static str,
+        /// The encoder.
+        model: String,
+    },
+}
+
+/// A way to find passages for a question.
+pub trait Retriever: Send + Sync {
+    /// The name by which users pin it and logs know it.
+    fn name(&self) -> &'static str;
+
+    /// Whether the question must be embedded first.
+    fn needs_embedding(&self) -> bool {
+        true
+    }
+
+    /// Whether it can work with this encoder.
+    fn works_with(&self, _embedder: &dyn Embedder) -> bool {
+        true
+    }
+
+    /// At most `request.limit` chunks, best first, none twice.
+    fn retrieve(&self, sources: Sources<'_>, request: Request<'_>) -> Result<Vec<Scored>, RetrievalError>;
+}

@@ -1,0 +1,151 @@
+//! Decisions, answers, outcomes and snapshots.
+
+use burnish_types::{ChunkId, Judgement, Store, StoreError, Totals};
+
+use crate::fixtures::{answer, decision, open, outcome, request, resolve, thumb};
+
+#[test]
+fn a_decision_comes_back_with_all_that_became_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let id = request(1);
+    let outcomes = [
+        thumb(id),
+        outcome(id, Judgement::Score { value: 1.0 / 3.0 }),
+        outcome(id, Judgement::Passage { chunk: ChunkId(7), correct: false }),
+    ];
+
+    assert_eq!(resolve(store.decision(id)).unwrap(), None);
+    // None of these is waited for before the next: each finds what was sent before it.
+    let recorded = [
+        store.record_decision(decision(id)),
+        store.record_outcomes(outcomes[..2].to_vec()),
+        store.record_answer(id, answer(1)),
+        store.record_outcomes(outcomes[2..].to_vec()),
+        store.record_answer(id, answer(2)),
+    ];
+    let found = resolve(store.decision(id)).unwrap().unwrap();
+    assert_eq!((found.decision, found.answer), (decision(id), Some(answer(2))));
+    assert_eq!(found.outcomes, outcomes);
+    recorded.into_iter().for_each(|future| resolve(future).unwrap());
+
+    drop(store);
+    let log = open(directory.path()).outcome_log(0, 100).unwrap();
+    let expected: Vec<_> =
+        (1..).zip(outcomes).map(|(place, outcome)| (place, outcome, decision(id))).collect();
+    assert_eq!(log, expected);
+}
+
+#[test]
+fn the_first_record_of_a_decision_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let first = decision(request(1));
+    let mut second = first.clone();
+    second.chosen = 1;
+    resolve(store.record_decision(first.clone())).unwrap();
+    resolve(store.record_decision(second)).unwrap();
+    assert_eq!(resolve(store.decision(first.id)).unwrap().unwrap().decision, first);
+}
+
+#[test]
+fn what_names_an_unknown_request_is_refused_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (known, unknown) = (request(1), request(2));
+    resolve(store.record_decision(decision(known))).unwrap();
+    let refused = [
+        store.record_outcomes(vec![thumb(known), thumb(unknown), thumb(known)]),
+        store.record_answer(unknown, answer(1)),
+    ];
+    for future in refused {
+        let error = resolve(future).unwrap_err();
+        assert!(matches!(error, StoreError::UnknownRequest(id) if id == unknown), "{error}");
+    }
+    let expected = Totals { decisions: 1, ..Totals::default() };
+    assert_eq!(store.totals().unwrap(), expected);
+}
+
+#[test]
+fn figures_that_json_cannot_hold_are_refused_before_they_spoil_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let id = request(1);
+    resolve(store.record_decision(decision(id))).unwrap();
+
+    let mut boundless = decision(request(2));
+    boundless.candidates[0].prediction.quality_deviation = f64::INFINITY;
+    let mut timeless = answer(1);
+    timeless.timings[0].ms = f64::NAN;
+    let refused = [
+        (store.record_decision(boundless), "a record of a decision was refused"),
+        (store.record_answer(id, timeless), "a record of an answer was refused"),
+        (
+            store.record_outcomes(vec![thumb(id), outcome(id, Judgement::Score { value: f64::NAN })]),
+            "a record of an outcome was refused",
+        ),
+    ];
+    for (future, expected) in refused {
+        let error = resolve(future).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let expected = Totals { decisions: 1, ..Totals::default() };
+    assert_eq!(store.totals().unwrap(), expected);
+}
+
+#[test]
+fn the_log_is_read_in_pages() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    for number in 0..7 {
+        drop(store.record_decision(decision(request(number))));
+        drop(store.record_outcomes(vec![thumb(request(number))]));
+    }
+    // Behind all of them in the writer's queue.
+    store.check().unwrap();
+    let (mut after, mut seen) = (0, Vec::new());
+    loop {
+        let page = store.outcome_log(after, 3).unwrap();
+        assert!(page.len() <= 3);
+        let Some((place, ..)) = page.last() else { break };
+        after = *place;
+        seen.extend(page.into_iter().map(|(_, outcome, decision)| (outcome.request, decision.id)));
+    }
+    assert_eq!(seen, (0..7).map(|number| (request(number), request(number))).collect::<Vec<_>>());
+}
+
+#[test]
+fn outcomes_of_many_callers_share_commits() {
+    const CALLERS: u64 = 4;
+    const EACH: u64 = 250;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    resolve(store.record_decision(decision(request(1)))).unwrap();
+    let before = store.commits();
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                let futures: Vec<_> =
+                    (0..EACH).map(|_| store.record_outcomes(vec![thumb(request(1))])).collect();
+                futures.into_iter().for_each(|future| resolve(future).unwrap());
+            });
+        }
+    });
+    assert_eq!(store.totals().unwrap().outcomes, CALLERS * EACH);
+    let commits = store.commits() - before;
+    assert!(commits < CALLERS * EACH / 2, "{commits} commits");
+}
+
+#[test]
+fn snapshots_take_the_place_of_the_last_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    assert_eq!(store.snapshot("mean").unwrap(), None);
+    store.put_snapshot("mean", 3, b"three").unwrap();
+    store.put_snapshot("other", 1, b"").unwrap();
+    store.put_snapshot("mean", 5, &[0, 255]).unwrap();
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(store.snapshot("mean").unwrap(), Some((5, vec![0, 255])));
+    assert_eq!(store.snapshot("other").unwrap(), Some((1, Vec::new())));
+}

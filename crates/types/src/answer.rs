@@ -1,0 +1,103 @@
+//! What comes of a plan: text, the passages it rests on, what it cost and how long each stage took.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ChunkId, DocumentId, Location, Money, Timestamp};
+
+/// Tokens read and written by a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+}
+
+/// A passage that was found, with the scores that put it there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Its document.
+    pub document: DocumentId,
+    /// What names the document for its users.
+    pub document_key: String,
+    /// The document's title.
+    pub title: String,
+    /// Where in the document it lies.
+    pub location: Location,
+    /// Its text.
+    pub text: String,
+    /// The score that it was ranked by.
+    pub score: f32,
+    /// The scores that went into it, by name (`bm25`, `cosine`, …).
+    pub components: Vec<(String, f32)>,
+}
+
+/// A half-open range of bytes in a text, on character boundaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// A marker `[n]` in the answer and what it points at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Citation {
+    /// The number in the answer's text, from 1.
+    pub marker: u32,
+    /// The chunk it points at.
+    pub chunk: ChunkId,
+    /// The quoted part of the chunk, where the answer quotes.
+    pub quote: Option<Span>,
+}
+
+/// A stage of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Embedding the query.
+    Embed,
+    /// Features and the choice of a plan.
+    Plan,
+    /// Finding passages.
+    Retrieve,
+    /// Writing the answer.
+    Generate,
+}
+
+/// How long a stage took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageTiming {
+    /// Which stage.
+    pub stage: Stage,
+    /// Its duration in milliseconds.
+    pub ms: f64,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The text, with citation markers; empty where only passages were asked for.
+    pub text: String,
+    /// Whether the documents hold an answer, as far as the answerer can tell.
+    pub found: bool,
+    /// What the markers point at.
+    pub citations: Vec<Citation>,
+    /// The passages, best first.
+    pub evidence: Vec<Evidence>,
+    /// Tokens of the model, where one wrote.
+    pub usage: Usage,
+    /// What the model cost.
+    pub cost: Money,
+    /// How long each stage took, in order.
+    pub timings: Vec<StageTiming>,
+    /// Why the plan could not be followed to the letter, where it could not.
+    pub degraded: Option<String>,
+    /// Why the text ends: `stop`, or what else a model's provider said, such as `length`.
+    pub finish_reason: String,
+    /// When it was complete.
+    pub at: Timestamp,
+}

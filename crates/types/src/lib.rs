@@ -1,0 +1,33 @@
+//! The vocabulary that every other crate speaks: documents, queries, plans, answers and outcomes,
+//! and the traits at the seams between them. No I/O happens here.
+
+mod answer;
+mod clock;
+mod document;
+mod embed;
+mod id;
+mod index;
+mod model;
+mod money;
+mod outcome;
+mod plan;
+mod query;
+mod store;
+
+pub use answer::{Answer, Citation, Evidence, Span, Stage, StageTiming, Usage};
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use document::{
+    Chunk, ChunkDraft, Document, DocumentDraft, Format, Location, Metadata, MetadataValue, PageRange,
+    RowRange,
+};
+pub use embed::{EmbedError, Embedder, Embedding, TokenEmbedder, TokenEmbeddings, cosine, dot};
+pub use id::{ChunkId, DocumentId, Generation, RequestId};
+pub use index::{Condition, Filter, Hit, IndexError, IndexedChunk, LexicalIndex, VectorIndex};
+pub use model::{
+    BoxFuture, BoxStream, LanguageModel, Message, ModelError, ModelEvent, ModelRequest, ModelStream, Role,
+};
+pub use money::Money;
+pub use outcome::{Judgement, Outcome};
+pub use plan::{Answerer, Candidate, Decision, Plan, Prediction, Strategy};
+pub use query::{Query, QueryFeatures, UserContext};
+pub use store::{ChangeSet, Store, StoreError, StoredDecision, Totals};

@@ -1,0 +1,75 @@
+//! Money as whole micro-units, so that sums are exact.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+/// An amount in millionths of a US dollar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Money {
+    micros: u64,
+}
+
+impl Money {
+    /// Nothing.
+    pub const ZERO: Self = Self { micros: 0 };
+
+    /// An amount of `micros` millionths of a dollar.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self { micros }
+    }
+
+    /// The amount in millionths of a dollar.
+    pub const fn micros(self) -> u64 {
+        self.micros
+    }
+
+    /// What `tokens` cost at `self` for a million of them, rounded up.
+    pub const fn for_tokens(self, tokens: u64) -> Self {
+        let micros = (self.micros as u128 * tokens as u128).div_ceil(1_000_000);
+        Self { micros: if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 } }
+    }
+}
+
+impl Add for Money {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { micros: self.micros.saturating_add(other.micros) }
+    }
+}
+
+impl AddAssign for Money {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sum for Money {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${}.{:06}", self.micros / 1_000_000, self.micros % 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_priced_upwards_and_exactly() {
+        let price = Money::from_micros(150_000);
+        for (tokens, micros) in [(0, 0), (1, 1), (1_000_000, 150_000), (10_000_001, 1_500_001)] {
+            assert_eq!(price.for_tokens(tokens), Money::from_micros(micros));
+        }
+        assert_eq!(price.to_string(), "$0.150000");
+    }
+}

@@ -1,0 +1,109 @@
+//! The joint decision for a query: what will be done, what else was possible, and how it was chosen.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{QueryFeatures, RequestId, Timestamp, UserContext};
+
+/// The name of a retrieval strategy in the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Strategy(pub String);
+
+impl Strategy {
+    /// The strategy called `name`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who writes the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answerer {
+    /// Nobody: passages only.
+    Passages,
+    /// The sentences that answer, quoted from the passages.
+    Extractive,
+    /// A language model, by name.
+    Model(String),
+}
+
+/// Everything that will be done for one query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// How passages are found.
+    pub strategy: Strategy,
+    /// How many passages are found.
+    pub depth: usize,
+    /// The most tokens of evidence given to the answerer.
+    pub context_tokens: u32,
+    /// Who writes the answer.
+    pub answerer: Answerer,
+}
+
+/// What is expected of a plan. Quality lies in [0, 1]; the deviation is of its estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Expected quality.
+    pub quality: f64,
+    /// Standard deviation of that expectation.
+    pub quality_deviation: f64,
+    /// Expected latency of retrieval in milliseconds.
+    pub latency_ms: f64,
+    /// Outcomes that the expectation rests on.
+    pub outcomes: u64,
+}
+
+/// A plan that could have been chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The plan.
+    pub plan: Plan,
+    /// What was expected of it.
+    pub prediction: Prediction,
+    /// The probability with which it was going to be chosen; they add up to 1 over the candidates.
+    pub propensity: f64,
+}
+
+/// A choice among candidates, as it is recorded, explained and replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The request.
+    pub id: RequestId,
+    /// When it was made.
+    pub at: Timestamp,
+    /// What was asked.
+    pub query: String,
+    /// Who asked.
+    pub user: UserContext,
+    /// What the planner saw.
+    pub features: QueryFeatures,
+    /// The policy that chose, with its settings.
+    pub policy: String,
+    /// What was possible, in the order in which the policy saw it.
+    pub candidates: Vec<Candidate>,
+    /// The place of the chosen one among them.
+    pub chosen: usize,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl Decision {
+    /// The candidate that was chosen.
+    pub fn choice(&self) -> Option<&Candidate> {
+        self.candidates.get(self.chosen)
+    }
+}

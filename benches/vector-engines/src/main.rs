@@ -58,7 +58,7 @@ impl Settings {
             queries: 1000,
             rounds: 3,
             seed: 7,
-            dir: std::env::temp_dir().join(format!("vector-engines-{}", std::process::id())),
+            dir: std::env::temp_dir(),
         };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
@@ -81,6 +81,8 @@ impl Settings {
         if settings.vectors < 20_000 || settings.queries == 0 || settings.rounds == 0 {
             bail!("at least 20,000 vectors, one query and one round are needed");
         }
+        // A folder of its own, since all of it is removed at the end.
+        settings.dir = settings.dir.join(format!("vector-engines-{}", std::process::id()));
         if settings.engines.is_empty() {
             settings.engines = ENGINES.map(str::to_owned).to_vec();
         }

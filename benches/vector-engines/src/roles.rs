@@ -205,7 +205,7 @@ fn fill<E: Engine>(dir: &Path, data: &Path) -> Result<Value> {
         engine.make_durable()?;
         acknowledge((number + 1) * BATCH)?;
     }
-    bail!("the disk did not fill")
+    Ok(json!("the disk did not fill"))
 }
 
 /// How many of the vectors there are present and right, in runs of [`SMALL_BATCH`].
@@ -230,14 +230,19 @@ fn churn<E: Engine>(dir: &Path, data: &Path) -> Result<Value> {
     let log = dir.join("wal");
     let mut sizes = Vec::new();
     for _ in 0..4 {
+        let started = Instant::now();
         let engine = if dir.exists() { E::open(dir)? } else { E::create(dir)? };
+        let (opened, mapped) = (started.elapsed().as_secs_f64() * 1e3, memory("RssFile")?);
         for _ in 0..10 {
             engine.put(0, &base.0[..BATCH * DIMENSIONS])?;
             engine.make_durable()?;
         }
         engine.optimize()?;
         drop(engine);
-        sizes.push(json!({ "log_mib": mebibytes(&log)?, "all_mib": mebibytes(dir)? }));
+        sizes.push(json!({
+            "open_ms": opened, "resident_file_mib_after_opening": mapped,
+            "log_mib": mebibytes(&log)?, "all_mib": mebibytes(dir)?,
+        }));
     }
     Ok(json!({ "vectors": BATCH, "replacements_between_sizes": 10, "sizes": sizes }))
 }

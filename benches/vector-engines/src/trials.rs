@@ -168,6 +168,7 @@ pub fn full_disk_inside(engine: &str, dir: &Path, data: &Path) -> Result<Value> 
 
 fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
+        (Some(0), _) => "did not fill".to_owned(),
         (Some(101), _) => "panic".to_owned(),
         (Some(1), _) => "error".to_owned(),
         (_, Some(6)) => "SIGABRT".to_owned(),

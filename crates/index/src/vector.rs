@@ -21,7 +21,7 @@ const EXPANSION_ADD: usize = 128;
 /// Candidates looked at while searching (ef); grows with the limit.
 const EXPANSION_SEARCH: usize = 96;
 /// Up to this many allowed chunks, comparing all of them is faster than walking the graph, and exact.
-const EXACT_SCAN_LIMIT: u64 = 8_192;
+const EXACT_SCAN_LIMIT: u64 = 16_384;
 /// Searches and the writer each hold one of usearch's thread slots while they run.
 const THREAD_SLOTS: usize = 256;
 const SMALLEST_CAPACITY: usize = 1_024;

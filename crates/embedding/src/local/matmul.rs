@@ -50,11 +50,10 @@ impl Packed {
 
     /// The columns, rounded up to whole vectors.
     pub(super) fn padded_columns(&self) -> usize {
-        self.columns.next_multiple_of(self.shape.lanes.max(1))
+        self.columns.next_multiple_of(self.shape.lanes)
     }
 
     fn reset(&mut self, depth: usize, columns: usize) {
-        self.shape = PanelShapeOp.dispatch();
         self.depth = depth;
         self.columns = columns;
         self.values.clear();
@@ -62,22 +61,34 @@ impl Packed {
     }
 }
 
-/// How wide vectors and panels are on this machine.
-#[derive(Clone, Copy, Debug, Default)]
+/// How wide vectors and panels are.
+#[derive(Clone, Copy, Debug)]
 struct PanelShape {
     lanes: usize,
     width: usize,
 }
 
-struct PanelShapeOp;
+impl PanelShape {
+    const fn of(lanes: usize) -> Self {
+        Self { lanes, width: lanes * panel_vectors(lanes) }
+    }
+}
 
-impl SimdOp for PanelShapeOp {
-    type Output = PanelShape;
+impl Default for PanelShape {
+    /// The shape for this machine.
+    fn default() -> Self {
+        Self::of(LanesOp.dispatch())
+    }
+}
+
+struct LanesOp;
+
+impl SimdOp for LanesOp {
+    type Output = usize;
 
     #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) -> PanelShape {
-        let lanes = isa.f32().len();
-        PanelShape { lanes, width: lanes * panel_vectors(lanes) }
+    fn eval<I: Isa>(self, isa: I) -> usize {
+        isa.f32().len()
     }
 }
 
@@ -95,7 +106,7 @@ struct Panel {
 }
 
 fn panels(shape: PanelShape, columns: usize) -> impl Iterator<Item = Panel> {
-    (0..columns).step_by(shape.width.max(1)).map(move |first| {
+    (0..columns).step_by(shape.width).map(move |first| {
         let used = shape.width.min(columns - first);
         Panel { first, width: used.next_multiple_of(shape.lanes), used }
     })
@@ -263,8 +274,37 @@ impl Block<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rten_simd::isa::GenericIsa;
 
     use super::*;
+
+    /// Runs a product with every instruction set that there is here.
+    fn products(
+        left: Rows<'_>,
+        pack: impl Fn(&mut Packed),
+        onto: Onto<'_>,
+        before: &[f32],
+        stride: usize,
+        padded: bool,
+    ) -> Vec<(usize, Vec<f32>)> {
+        let mut found = Vec::new();
+        let mut run = |lanes: Option<usize>, multiply: &dyn Fn(Multiply<'_>)| {
+            let shape = lanes.map_or_else(PanelShape::default, PanelShape::of);
+            let mut right = Packed { shape, ..Packed::default() };
+            pack(&mut right);
+            let mut output = before.to_vec();
+            let width = if padded { right.padded_columns() } else { right.columns };
+            multiply(Multiply { left, right: &right, onto, output: &mut output, stride, width });
+            found.push((width, output));
+        };
+        run(None, &|product| product.dispatch());
+        run(Some(4), &|product| product.eval(GenericIsa::new()));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(isa) = rten_simd::isa::Avx2Isa::new() {
+            run(Some(8), &|product| product.eval(isa));
+        }
+        found
+    }
 
     fn numbers(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * 31 + seed * 17) % 101) as f32 / 50.0 - 1.0).collect()
@@ -273,18 +313,26 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn products_match_the_definition(rows in 1usize..20, depth in 1usize..40, columns in 1usize..150, gap in 0usize..5) {
+        fn products_match_the_definition(
+            rows in 1usize..20,
+            depth in 1usize..40,
+            columns in 1usize..150,
+            gap in 0usize..5,
+            padded: bool,
+        ) {
             let (left_stride, right_stride, stride) = (depth + gap, columns + gap, columns.next_multiple_of(16) + gap);
             let left = numbers(rows * left_stride, 1);
-            let right = numbers(depth * right_stride, 2);
+            let right_rows = numbers(depth * right_stride, 2);
             let mut bias = numbers(columns, 3);
             let before = numbers(rows * stride, 4);
-            let transposed: Vec<f32> =
-                (0..columns).flat_map(|c| (0..depth).map(|k| right[k * right_stride + c]).collect::<Vec<_>>()).collect();
+            let mut transposed = vec![0.0; columns * depth];
+            for (place, slot) in transposed.iter_mut().enumerate() {
+                *slot = right_rows[place % depth * right_stride + place / depth];
+            }
             bias.resize(columns.next_multiple_of(16), 0.0);
 
             let mut by_row = Packed::default();
-            by_row.pack(&right, right_stride, depth, columns);
+            by_row.pack(&right_rows, right_stride, depth, columns);
             let mut by_column = Packed::default();
             by_column.pack_transposed(&transposed, depth, columns, depth);
             prop_assert_eq!(&by_row.values, &by_column.values);
@@ -293,20 +341,18 @@ mod tests {
             for (onto, biased, added) in
                 [(Onto::Nothing, 0.0, 0.0), (Onto::Bias(&bias), 1.0, 0.0), (Onto::Output(&bias), 1.0, 1.0)]
             {
-                for width in [columns, by_row.padded_columns()] {
-                    let mut output = before.clone();
-                    multiply(operand, &by_row, onto, &mut output, stride, width);
-                    for row in 0..rows {
-                        for column in 0..stride {
-                            let place = row * stride + column;
-                            if column < columns {
-                                let product: f32 =
-                                    (0..depth).map(|k| left[row * left_stride + k] * right[k * right_stride + column]).sum();
-                                let expected = product + biased * bias[column] + added * before[place];
-                                prop_assert!((output[place] - expected).abs() < 1e-4);
-                            } else if column >= width {
-                                prop_assert_eq!(output[place], before[place], "wrote past the row");
-                            }
+                let pack = |right: &mut Packed| right.pack(&right_rows, right_stride, depth, columns);
+                for (width, output) in products(operand, pack, onto, &before, stride, padded) {
+                    for (place, &found) in output.iter().enumerate() {
+                        let (row, column) = (place / stride, place % stride);
+                        if column < columns {
+                            let product: f32 = (0..depth)
+                                .map(|k| left[row * left_stride + k] * right_rows[k * right_stride + column])
+                                .sum();
+                            let expected = product + biased * bias[column] + added * before[place];
+                            prop_assert!((found - expected).abs() < 1e-4);
+                        } else if column >= width {
+                            prop_assert_eq!(found, before[place], "wrote past the row");
                         }
                     }
                 }

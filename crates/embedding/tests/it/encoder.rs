@@ -74,7 +74,9 @@ proptest! {
     }
 
     #[test]
-    fn counts_are_what_the_tokenizer_makes(text in "([a-c\u{0}\u{7}\u{b}\u{85}\u{a0}\u{200b}\u{301}é中,\\[ \t\r\n]|\\[SEP\\]){0,30}") {
+    fn counts_are_what_the_tokenizer_makes(
+        text in "([a-c\u{0}\u{7}\u{b}\u{85}\u{a0}\u{200b}\u{301}é中,\\[ \t\r\n]|\\[SEP\\]){0,30}",
+    ) {
         let encoder = Tiny { max_length: 200, positions: 200, layers: 1, ..Tiny::default() }.load(1);
         let tokens = encoder.embed_tokens(&[&text]).unwrap()[0].rows().len();
         prop_assert_eq!(encoder.count_tokens(&text), tokens);

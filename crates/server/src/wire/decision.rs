@@ -1,0 +1,193 @@
+//! Plans, what was expected of them, and what became of them, as they go over the wire.
+
+use std::collections::BTreeMap;
+
+use burnish_types as inside;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{answerer_name, rfc3339};
+
+/// What is done for a question.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Plan {
+    /// How passages are found.
+    pub(crate) strategy: String,
+    /// How many passages are found.
+    pub(crate) depth: usize,
+    /// The most tokens of evidence that the answerer is given.
+    pub(crate) context_tokens: u32,
+    /// A model's name, `extractive`, or `passages` where nobody writes.
+    pub(crate) answerer: String,
+}
+
+impl From<&inside::Plan> for Plan {
+    fn from(plan: &inside::Plan) -> Self {
+        Self {
+            strategy: plan.strategy.to_string(),
+            depth: plan.depth,
+            context_tokens: plan.context_tokens,
+            answerer: answerer_name(&plan.answerer).to_owned(),
+        }
+    }
+}
+
+/// What was expected of a plan.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct Prediction {
+    /// In [0, 1].
+    pub(crate) quality: f64,
+    /// The standard deviation of that estimate.
+    pub(crate) quality_deviation: f64,
+    /// Of retrieval, in milliseconds.
+    pub(crate) latency_ms: f64,
+    /// The outcomes that the estimate rests on.
+    pub(crate) outcomes: u64,
+}
+
+impl From<&inside::Prediction> for Prediction {
+    fn from(prediction: &inside::Prediction) -> Self {
+        let inside::Prediction { quality, quality_deviation, latency_ms, outcomes } = *prediction;
+        Self { quality, quality_deviation, latency_ms, outcomes }
+    }
+}
+
+/// What was chosen for a request, and why: part of each answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    pub(crate) prediction: Prediction,
+    /// The probability with which the plan was chosen.
+    pub(crate) propensity: f64,
+    /// What chose, with its settings.
+    pub(crate) policy: String,
+    /// Why, in words.
+    pub(crate) reason: String,
+}
+
+impl Planned {
+    /// The choice of `decision`, which every recorded decision has.
+    pub(crate) fn of(decision: &inside::Decision) -> Option<Self> {
+        let choice = decision.choice()?;
+        Some(Self {
+            plan: Plan::from(&choice.plan),
+            prediction: Prediction::from(&choice.prediction),
+            propensity: choice.propensity,
+            policy: decision.policy.clone(),
+            reason: decision.reason.clone(),
+        })
+    }
+}
+
+/// A plan that could have been chosen.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Candidate {
+    pub(crate) plan: Plan,
+    pub(crate) prediction: Prediction,
+    /// The probability with which it was going to be chosen; they add up to 1.
+    pub(crate) propensity: f64,
+}
+
+/// A choice among candidates, as it was recorded.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Decision {
+    pub(crate) id: String,
+    /// When it was made, in the form of RFC 3339.
+    pub(crate) at: String,
+    pub(crate) query: String,
+    pub(crate) user: UserEcho,
+    /// The version of the features' definitions.
+    pub(crate) features_version: u32,
+    /// What the planner saw.
+    pub(crate) features: BTreeMap<String, f64>,
+    pub(crate) policy: String,
+    pub(crate) candidates: Vec<Candidate>,
+    /// The place of the chosen one among them, from 0.
+    pub(crate) chosen: usize,
+    pub(crate) reason: String,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct UserEcho {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<String, String>,
+}
+
+impl From<&inside::Decision> for Decision {
+    fn from(decision: &inside::Decision) -> Self {
+        let inside::UserContext { tenant, user, attributes } = decision.user.clone();
+        let candidate = |candidate: &inside::Candidate| Candidate {
+            plan: Plan::from(&candidate.plan),
+            prediction: Prediction::from(&candidate.prediction),
+            propensity: candidate.propensity,
+        };
+        Self {
+            id: decision.id.to_string(),
+            at: rfc3339(decision.at),
+            query: decision.query.clone(),
+            user: UserEcho { tenant, user, attributes },
+            features_version: decision.features.version,
+            features: decision.features.values.clone(),
+            policy: decision.policy.clone(),
+            candidates: decision.candidates.iter().map(candidate).collect(),
+            chosen: decision.chosen,
+            reason: decision.reason.clone(),
+        }
+    }
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Timing {
+    /// `embed`, `plan`, `retrieve` or `generate`.
+    pub(crate) stage: &'static str,
+    pub(crate) ms: f64,
+}
+
+impl From<&inside::StageTiming> for Timing {
+    fn from(timing: &inside::StageTiming) -> Self {
+        let stage = match timing.stage {
+            inside::Stage::Embed => "embed",
+            inside::Stage::Plan => "plan",
+            inside::Stage::Retrieve => "retrieve",
+            inside::Stage::Generate => "generate",
+        };
+        Self { stage, ms: timing.ms }
+    }
+}
+
+/// What was said of an answer, in the form in which feedback is given.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Outcome {
+    /// When it was said, in the form of RFC 3339.
+    pub(crate) at: String,
+    /// `up` or `down`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thumb: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chunk: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) correct: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<String>,
+}
+
+impl From<&inside::Outcome> for Outcome {
+    fn from(outcome: &inside::Outcome) -> Self {
+        let said = Self { at: rfc3339(outcome.at), comment: outcome.comment.clone(), ..Self::default() };
+        match outcome.judgement {
+            inside::Judgement::Thumb { up } => Self { thumb: Some(if up { "up" } else { "down" }), ..said },
+            inside::Judgement::Score { value } => Self { score: Some(value), ..said },
+            inside::Judgement::Passage { chunk, correct } => {
+                Self { chunk: Some(chunk.0), correct: Some(correct), ..said }
+            }
+        }
+    }
+}

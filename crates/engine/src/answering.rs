@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burnish_types::{
     Answer, Answerer, BoxStream, Citation, Decision, Evidence, LanguageModel, ModelEvent, ModelRequest,
-    ModelStream, Money, Query, Stage, StageTiming, Usage,
+    ModelStream, Money, Query, Recorded, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
 
@@ -44,7 +44,7 @@ pub enum AnswerEvent {
 struct Ending {
     engine: Arc<Engine>,
     decision: Decision,
-    recorded: burnish_types::BoxFuture<'static, Result<(), burnish_types::StoreError>>,
+    recorded: Recorded,
     evidence: Vec<Evidence>,
     timings: Vec<StageTiming>,
     started: Instant,
@@ -199,7 +199,7 @@ async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineE
         finish_reason: written.finish_reason,
         at: engine.clock.now(),
     };
-    recorded.await?;
+    recorded.durable.await?;
     // Under way once called; whoever reads the decision waits for it.
     drop(engine.store.record_answer(decision.id, answer.clone()));
     Ok(AnswerEvent::Done(Box::new(answer)))

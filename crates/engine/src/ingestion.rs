@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use burnish_ingest::{Read, Refusal, content_hash, discover, read_bytes, read_file};
 use burnish_types::{DocumentDraft, DocumentId, Embedding};
 
-use crate::pipeline::embedding_heading;
 use crate::{Engine, EngineError};
 
 /// Tokens that are embedded, and then stored, in one step: enough to sort by length, and soon acknowledged.
@@ -290,13 +289,10 @@ impl Engine {
             .documents
             .iter()
             .flat_map(|document| {
-                document.chunks.iter().map(|chunk| {
-                    format!(
-                        "{}\n{}",
-                        embedding_heading(&document.title, &chunk.location.headings),
-                        chunk.text
-                    )
-                })
+                document
+                    .chunks
+                    .iter()
+                    .map(|chunk| format!("{}\n{}", chunk.location.heading(&document.title), chunk.text))
             })
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

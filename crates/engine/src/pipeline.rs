@@ -6,8 +6,8 @@ use std::time::Instant;
 use burnish_learning::query_features;
 use burnish_retrieval::{PassageText, Passages, Request, Scored, Sources};
 use burnish_types::{
-    Answer, Answerer, BoxFuture, Chunk, ChunkId, Decision, Evidence, LexicalIndex, Money, Query, RequestId,
-    Stage, StageTiming, Store, StoreError, Strategy, Usage,
+    Answer, Answerer, ChunkId, Decision, Evidence, LexicalIndex, Money, Query, Recorded, RequestId, Stage,
+    StageTiming, Store, Strategy, Usage,
 };
 
 use crate::planner::Circumstances;
@@ -27,7 +27,7 @@ pub(crate) struct Retrieved {
     pub(crate) decision: Decision,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) timings: Vec<StageTiming>,
-    pub(crate) recorded: BoxFuture<'static, Result<(), StoreError>>,
+    pub(crate) recorded: Recorded,
 }
 
 /// The store, as rerankers read it.
@@ -38,20 +38,10 @@ impl Passages for StoredPassages<'_> {
         let chunks = self.0.chunks(ids).map_err(|error| error.to_string())?;
         let text = |id: &ChunkId| {
             let chunk = chunks.iter().find(|chunk| chunk.id == *id)?;
-            Some(PassageText { title: heading(chunk), text: chunk.text.clone() })
+            Some(PassageText { title: chunk.location.heading(&chunk.title), text: chunk.text.clone() })
         };
         Ok(ids.iter().map(text).collect())
     }
-}
-
-/// A chunk's title with the headings above it, as it was embedded.
-pub(crate) fn heading(chunk: &Chunk) -> String {
-    embedding_heading(&chunk.title, &chunk.location.headings)
-}
-
-pub(crate) fn embedding_heading(title: &str, headings: &[String]) -> String {
-    let below_title = headings.iter().filter(|heading| heading.as_str() != title);
-    std::iter::once(title).chain(below_title.map(String::as_str)).collect::<Vec<_>>().join(" › ")
 }
 
 impl Engine {
@@ -71,7 +61,8 @@ impl Engine {
             finish_reason: "stop".to_owned(),
             at: self.clock.now(),
         };
-        recorded.await?;
+        // A search takes less time than a sync of the disk: its id survives the process, and soon a loss of power.
+        recorded.written.await?;
         // Under way once called; whoever reads the decision waits for it.
         drop(self.store.record_answer(decision.id, answer.clone()));
         Ok(Answered { decision, answer })

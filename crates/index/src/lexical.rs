@@ -1,4 +1,4 @@
-//! BM25 over titles and text, and the one place where metadata filters are resolved.
+//! BM25 over headings and text, and the one place where metadata filters are resolved.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -288,7 +288,7 @@ fn analyzer() -> TextAnalyzer {
 fn document(fields: Fields, chunk: &IndexedChunk) -> TantivyDocument {
     let mut document = TantivyDocument::new();
     document.add_u64(fields.chunk, chunk.id.0);
-    document.add_text(fields.text, &chunk.title);
+    document.add_text(fields.text, &chunk.heading);
     document.add_text(fields.text, &chunk.text);
     let metadata = chunk.metadata.iter().map(|(name, value)| {
         let value = match value {

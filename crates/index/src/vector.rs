@@ -45,13 +45,26 @@ pub struct UsearchIndex {
     writer: Mutex<Generation>,
 }
 
+/// A graph whose nodes are never taken out: searches walk through the dead ones and pass them over. Taking
+/// them out would give their slots to new nodes, and leave others without a path to them.
 struct Graph {
     index: Index,
     live: RoaringTreemap,
     /// Live chunks that no reader sees yet.
     unpublished: RoaringTreemap,
-    /// Nodes that were removed since the graph was built; their slots stay in the graph.
-    dead: u64,
+    /// Chunks that were removed since the graph was built.
+    dead: RoaringTreemap,
+}
+
+impl Graph {
+    /// Whether every node may be found.
+    fn is_clean(&self) -> bool {
+        self.dead.is_empty() && self.unpublished.is_empty()
+    }
+
+    fn shows(&self, id: u64) -> bool {
+        self.live.contains(id) && !self.unpublished.contains(id)
+    }
 }
 
 /// What `current.json` says.
@@ -60,7 +73,6 @@ struct Current {
     generation: Generation,
     dimensions: usize,
     folder: String,
-    dead: u64,
 }
 
 impl UsearchIndex {
@@ -108,8 +120,8 @@ impl UsearchIndex {
     /// A graph without dead nodes, when there are enough of them to be worth it.
     fn rebuild(&self) -> Result<(), IndexError> {
         let graph = self.graph.read();
-        let total = graph.live.len() + graph.dead;
-        if graph.dead == 0 || (graph.dead as f64) < DEAD_SHARE * total as f64 {
+        let (live, dead) = (graph.live.len(), graph.dead.len());
+        if (dead as f64) < DEAD_SHARE * (live + dead) as f64 || dead == 0 {
             return Ok(());
         }
         let mut fresh = empty(self.dimensions).map_err(|error| self.failed(&error))?;
@@ -137,30 +149,32 @@ impl VectorIndex for UsearchIndex {
             self.check(&chunk.embedding)?;
         }
         let _writer = self.writer.lock();
-        self.make_room(added.len())?;
-        let mut replaced = 0;
+        // A chunk never changes, so one that is there already is as it should be.
+        let fresh: Vec<&IndexedChunk> = {
+            let graph = self.graph.read();
+            added
+                .iter()
+                .filter(|chunk| !graph.live.contains(chunk.id.0) && !graph.dead.contains(chunk.id.0))
+                .collect()
+        };
+        self.make_room(fresh.len())?;
         {
             let graph = self.graph.read();
-            for chunk in added {
-                if graph.live.contains(chunk.id.0) {
-                    graph.index.remove(chunk.id.0).map_err(|error| self.failed(&error))?;
-                    replaced += 1;
-                }
+            for chunk in &fresh {
                 graph.index.add(chunk.id.0, &chunk.embedding).map_err(|error| self.failed(&error))?;
             }
         }
         let mut graph = self.graph.write();
-        graph.dead += replaced;
         for chunk in added {
-            if graph.live.insert(chunk.id.0) {
+            let new = graph.live.insert(chunk.id.0);
+            if !graph.dead.remove(chunk.id.0) && new {
                 graph.unpublished.insert(chunk.id.0);
             }
         }
         for id in removed {
             graph.unpublished.remove(id.0);
             if graph.live.remove(id.0) {
-                graph.index.remove(id.0).map_err(|error| self.failed(&error))?;
-                graph.dead += 1;
+                graph.dead.insert(id.0);
             }
         }
         Ok(())
@@ -184,7 +198,6 @@ impl VectorIndex for UsearchIndex {
         self.check(query)?;
         let allowed = if filter.is_empty() { None } else { Some((self.resolve)(filter)?) };
         let graph = self.graph.read();
-        let hidden = graph.unpublished.len() as usize;
         if limit == 0 || graph.live.is_empty() {
             return Ok(Vec::new());
         }
@@ -196,13 +209,14 @@ impl VectorIndex for UsearchIndex {
             return hits.map_err(|reason| self.failed(&reason));
         }
         let matches = match &allowed {
-            Some(allowed) => graph.index.filtered_search(query, limit, |id| allowed.contains(id)),
-            // While chunks are being added, some of the nearest may be hidden: look a little further.
-            None => graph.index.search(query, limit + hidden.min(limit)),
+            Some(allowed) => {
+                graph.index.filtered_search(query, limit, |id| allowed.contains(id) && graph.shows(id))
+            }
+            None if graph.is_clean() => graph.index.search(query, limit),
+            None => graph.index.filtered_search(query, limit, |id| graph.shows(id)),
         };
         let matches = matches.map_err(|error| self.failed(&error))?;
         let hits = matches.keys.iter().zip(&matches.distances);
-        let hits = hits.filter(|(id, _)| hidden == 0 || !graph.unpublished.contains(**id));
         Ok(hits
             .take(limit)
             .map(|(&id, &distance)| Hit { chunk: ChunkId(id), score: 1.0 - distance })
@@ -253,7 +267,12 @@ fn new_index(dimensions: usize) -> Result<Index, String> {
 fn empty(dimensions: usize) -> Result<Graph, String> {
     let mut index = new_index(dimensions)?;
     grow(&mut index, SMALLEST_CAPACITY)?;
-    Ok(Graph { index, live: RoaringTreemap::new(), unpublished: RoaringTreemap::new(), dead: 0 })
+    Ok(Graph {
+        index,
+        live: RoaringTreemap::new(),
+        unpublished: RoaringTreemap::new(),
+        dead: RoaringTreemap::new(),
+    })
 }
 
 /// Needs the index for itself, for the room is moved.
@@ -270,7 +289,7 @@ fn grow(index: &mut Index, more: usize) -> Result<(), String> {
 fn scan(graph: &Graph, query: &[f32], allowed: &RoaringTreemap, limit: usize) -> Result<Vec<Hit>, String> {
     let mut vector = vec![0.0; query.len()];
     let mut hits = Vec::with_capacity(allowed.len() as usize);
-    for id in allowed {
+    for id in allowed.iter().filter(|id| graph.shows(*id)) {
         let found = graph.index.get(id, &mut vector).map_err(|error| error.to_string())?;
         if found > 0 {
             hits.push(Hit { chunk: ChunkId(id), score: dot(query, &vector) });
@@ -291,15 +310,29 @@ fn load(directory: &Path, current: &Current) -> Result<Graph, String> {
     index.load(&folder.join("graph").display().to_string()).map_err(|error| error.to_string())?;
     index.change_expansion_add(EXPANSION_ADD);
     index.change_expansion_search(EXPANSION_SEARCH);
-    let ids = fs::File::open(folder.join("chunks")).map_err(|error| error.to_string())?;
-    let live =
-        RoaringTreemap::deserialize_from(std::io::BufReader::new(ids)).map_err(|error| error.to_string())?;
-    if index.size() as u64 != live.len() {
-        return Err(format!("the graph holds {} vectors where {} are listed", index.size(), live.len()));
+    let live = read_ids(&folder.join("live"))?;
+    let dead = read_ids(&folder.join("dead"))?;
+    if index.size() as u64 != live.len() + dead.len() {
+        return Err(format!(
+            "the graph holds {} vectors where {} are listed",
+            index.size(),
+            live.len() + dead.len()
+        ));
     }
     let capacity = index.size().max(SMALLEST_CAPACITY);
     index.reserve_capacity_and_threads(capacity, THREAD_SLOTS).map_err(|error| error.to_string())?;
-    Ok(Graph { index, live, unpublished: RoaringTreemap::new(), dead: current.dead })
+    Ok(Graph { index, live, unpublished: RoaringTreemap::new(), dead })
+}
+
+fn read_ids(path: &Path) -> Result<RoaringTreemap, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    RoaringTreemap::deserialize_from(bytes.as_slice()).map_err(|error| error.to_string())
+}
+
+fn write_ids(path: &Path, ids: &RoaringTreemap) -> std::io::Result<()> {
+    let mut bytes = Vec::new();
+    ids.serialize_into(&mut bytes)?;
+    files::replace(path, &bytes)
 }
 
 fn save(
@@ -316,10 +349,9 @@ fn save(
     let outcome = (|| {
         graph.index.save(&vectors.display().to_string()).map_err(|error| error.to_string())?;
         fs::File::open(&vectors).and_then(|file| file.sync_all()).map_err(text)?;
-        let mut chunks = Vec::new();
-        graph.live.serialize_into(&mut chunks).map_err(text)?;
-        files::replace(&target.join("chunks"), &chunks).map_err(text)?;
-        let current = Current { generation, dimensions, folder: folder.to_owned(), dead: graph.dead };
+        write_ids(&target.join("live"), &graph.live).map_err(text)?;
+        write_ids(&target.join("dead"), &graph.dead).map_err(text)?;
+        let current = Current { generation, dimensions, folder: folder.to_owned() };
         let current = serde_json::to_vec(&current).map_err(|error| error.to_string())?;
         files::replace(&directory.join(CURRENT), &current).map_err(text)
     })();

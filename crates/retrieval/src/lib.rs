@@ -38,7 +38,7 @@ pub trait Passages: Send + Sync {
 /// A passage as a reranker reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PassageText {
-    /// Its document's title.
+    /// Its document's title with the headings above it.
     pub title: String,
     /// Its own text.
     pub text: String,

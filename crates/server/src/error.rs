@@ -42,6 +42,8 @@ pub(crate) enum Code {
     StorageFull,
     /// The data directory can't be written.
     ReadOnly,
+    /// Requests cannot be served now.
+    NotReady,
     /// A remote model or embedding endpoint failed.
     UpstreamFailed,
     /// A fault of ours.
@@ -59,7 +61,7 @@ impl Code {
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound | Self::ModelNotFound | Self::StrategyNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Overloaded | Self::ReadOnly => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::ReadOnly | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
@@ -147,13 +149,13 @@ impl From<EngineError> for ApiError {
             EngineError::UnknownChunk { .. } => Self::new(Code::NotFound, message).at("chunk"),
             EngineError::DiskFull { .. } | EngineError::Store(StoreError::Full { .. }) => {
                 tracing::error!(error = message, "the disk is full");
-                let message =
-                    "the disk that holds the data directory is full: nothing was stored; make room and try again";
+                let message = "the disk that holds the data directory is full: nothing was stored; make room and try again";
                 Self::new(Code::StorageFull, message)
             }
             EngineError::Store(StoreError::ReadOnly { .. }) => {
                 tracing::error!(error = message, "the data directory cannot be written");
-                let message = "the data directory cannot be written: nothing was stored; check its permissions";
+                let message =
+                    "the data directory cannot be written: nothing was stored; check its permissions";
                 Self::new(Code::ReadOnly, message)
             }
             EngineError::Model(error) => {

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
-pub(crate) use decision::{Candidate, Decision, Outcome, Plan, Planned, Prediction, Timing, UserEcho};
+pub(crate) use decision::{Decision, Outcome, Planned, Timing};
 pub(crate) use filter::Filter;
 pub(crate) use user::User;
 
@@ -146,11 +146,9 @@ mod tests {
 
     #[test]
     fn times_are_written_in_rfc_3339() {
-        for (millis, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (1_790_000_000_123, "2026-09-21T14:13:20.123Z"),
-            (u64::MAX, ""),
-        ] {
+        for (millis, expected) in
+            [(0, "1970-01-01T00:00:00Z"), (1_790_000_000_123, "2026-09-21T14:13:20.123Z"), (u64::MAX, "")]
+        {
             assert_eq!(rfc3339(inside::Timestamp(millis)), expected);
         }
     }

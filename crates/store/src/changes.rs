@@ -1,6 +1,6 @@
 //! What changed between two generations, for an index that is behind.
 
-use burnish_types::{ChangeSet, ChunkId, DocumentId, Generation, IndexedChunk, Metadata};
+use burnish_types::{ChangeSet, ChunkId, DocumentId, Generation, IndexedChunk, Location, Metadata};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::documents::indexed_metadata;
@@ -52,7 +52,7 @@ fn generation_of_change(
 
 fn added(connection: &Connection, since: Generation, until: Generation) -> Result<Vec<IndexedChunk>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT c.id, c.document_id, d.title, c.text, e.vector, d.metadata, d.format, d.source, d.key
+        "SELECT c.id, c.document_id, d.title, c.text, e.vector, d.metadata, d.format, d.source, d.key, c.location
          FROM chunk c JOIN document d ON d.id = c.document_id JOIN embedding e ON e.chunk_id = c.id
          WHERE c.generation > ?1 AND c.generation <= ?2 ORDER BY c.generation, c.id",
     )?;
@@ -66,8 +66,10 @@ fn added(connection: &Connection, since: Generation, until: Generation) -> Resul
             _ => metadata(row)?,
         };
         let embedding = record::vector(row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?)?;
-        let (id, title, text) = (ChunkId(row.get(0)?), row.get(2)?, row.get(3)?);
-        found.push(IndexedChunk { id, document, title, text, metadata, embedding });
+        let location: Location = record::from_json("chunk's location", lookup::text(row, 9)?)?;
+        let heading = location.heading(lookup::text(row, 2)?);
+        let (id, text) = (ChunkId(row.get(0)?), row.get(3)?);
+        found.push(IndexedChunk { id, document, heading, text, metadata, embedding });
     }
     Ok(found)
 }

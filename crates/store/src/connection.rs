@@ -1,7 +1,6 @@
 //! Connections: one that writes, and a few that read beside it.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use burnish_types::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::fault::{Access, Fault, sqlite_error};
+use crate::fault::{Access, Fault, sqlite_error, system_error};
 
 /// How long another process may hold the write lock before a write gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,12 +20,13 @@ const IDLE_READERS: usize = 4;
 const STATEMENTS: usize = 64;
 
 /// `page_size`: an 8 KiB page takes five embeddings of 384 dimensions, one of 4 KiB only two.
-/// `synchronous`: in WAL mode only FULL makes a commit survive a power cut; `fullfsync` is what that needs on macOS.
+/// `synchronous`: NORMAL syncs the log before each checkpoint, but not after a commit, which is left to [`crate::log`].
+/// `fullfsync`: what a sync needs on macOS to reach the disk.
 /// `journal_size_limit`: gives the space back after an unusually large batch.
 const WRITER_SETTINGS: &str = "
     PRAGMA page_size = 8192;
     PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
+    PRAGMA synchronous = NORMAL;
     PRAGMA fullfsync = ON;
     PRAGMA foreign_keys = ON;
     PRAGMA temp_store = MEMORY;
@@ -44,7 +44,7 @@ const READER_SETTINGS: &str = "
 /// Opens the database at `file` for writing, and makes it and its directory where they are missing.
 pub(crate) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory).map_err(|error| directory_error(&error, directory))?;
+        fs::create_dir_all(directory).map_err(|error| system_error(&error, directory))?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -68,14 +68,6 @@ fn open(file: &Path, flags: OpenFlags, settings: &str) -> rusqlite::Result<Conne
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(settings)?;
     Ok(connection)
-}
-
-fn directory_error(error: &io::Error, directory: &Path) -> StoreError {
-    let path = directory.display().to_string();
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
-        _ => StoreError::ReadOnly { path, reason: error.to_string() },
-    }
 }
 
 /// Connections that see the last commit and never wait for the writer.

@@ -121,7 +121,7 @@ impl<'a> Write<'a> {
             self.changes.added.push(IndexedChunk {
                 id: chunk_id,
                 document: id,
-                title: draft.title.clone(),
+                heading: chunk.location.heading(&draft.title),
                 text: chunk.text.clone(),
                 metadata: metadata.clone(),
                 embedding: embedding.clone(),

@@ -1,5 +1,6 @@
 //! What can go wrong below the store, and how it is told to callers.
 
+use std::io;
 use std::path::Path;
 
 use burnish_types::{RequestId, StoreError};
@@ -73,5 +74,14 @@ pub(crate) fn sqlite_error(error: &Error, file: &Path, access: Access) -> StoreE
         | Error::InvalidColumnType(..)
         | Error::IntegralValueOutOfRange(..) => StoreError::Corrupt { what: "row", path, reason },
         _ => StoreError::Failed { path, reason },
+    }
+}
+
+/// The error for callers where the system refused `path` itself, a directory or a file.
+pub(crate) fn system_error(error: &io::Error, path: &Path) -> StoreError {
+    let path = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
+        _ => StoreError::ReadOnly { path, reason: error.to_string() },
     }
 }

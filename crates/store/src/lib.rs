@@ -1,29 +1,33 @@
 //! Keeps documents, decisions, outcomes and learned snapshots for good, in one SQLite database.
 //!
-//! One thread writes and commits whatever waits for it together; readers see the last commit and never
-//! wait. Every write to the documents is one *generation*, which the indexes follow. Nothing is decided
+//! One thread writes and commits whatever waits for it together; another has the disk confirm what was committed
+//! meanwhile. Readers see the last commit and never wait. Every write to the documents is one *generation*, which the indexes follow. Nothing is decided
 //! here: ids of requests and times are given by the caller.
 
 mod changes;
 mod connection;
 mod documents;
 mod fault;
+mod job;
+mod log;
 mod lookup;
 mod record;
 mod requests;
 mod schema;
 mod sources;
+mod syncer;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
 use burnish_types::{
     Answer, BoxFuture, ChangeSet, Chunk, ChunkId, Decision, Document, DocumentDraft, DocumentId, Embedding,
-    Generation, Outcome, RequestId, Store, StoreError, StoredDecision, Timestamp, Totals,
+    Generation, Outcome, Recorded, RequestId, Store, StoreError, StoredDecision, Timestamp, Totals,
 };
 
 use connection::Readers;
-use fault::{Access, Fault};
+use fault::Access;
+use log::Log;
 use writer::Writer;
 
 /// The database's name in its directory.
@@ -33,7 +37,8 @@ const FILE_NAME: &str = "burnish.db";
 ///
 /// What writes and returns no future blocks its thread until it is durable; it may be called inside an asynchronous
 /// runtime all the same. `record_*` block only while thousands of writes wait already. Dropping the store finishes
-/// what is queued and closes the database.
+/// what is queued and closes the database. Once the disk has failed to confirm a write, every later one is refused;
+/// what was recorded can still be read.
 pub struct SqliteStore {
     file: PathBuf,
     // Closed before the writer: whoever closes last folds the log into the database, which a reader can't.
@@ -48,7 +53,8 @@ impl SqliteStore {
         let file = directory.join(FILE_NAME);
         let mut connection = connection::open_writer(&file)?;
         schema::migrate(&mut connection, &file)?;
-        let writer = Writer::start(connection, file.clone())?;
+        let log = Log::open(&connection, &file)?;
+        let writer = Writer::start(connection, file.clone(), move || log.sync())?;
         Ok(Self { readers: Readers::new(file.clone()), writer, file })
     }
 
@@ -61,11 +67,10 @@ impl SqliteStore {
     pub fn commits(&self) -> u64 {
         self.writer.commits()
     }
+}
 
-    fn refused<T: Send + 'static>(&self, fault: Fault) -> BoxFuture<'static, Result<T, StoreError>> {
-        let error = fault.at(&self.file, Access::Write);
-        Box::pin(async move { Err(error) })
-    }
+fn refused(error: StoreError) -> BoxFuture<'static, Result<(), StoreError>> {
+    Box::pin(async { Err(error) })
 }
 
 impl Store for SqliteStore {
@@ -131,12 +136,15 @@ impl Store for SqliteStore {
         self.readers.read(|connection| lookup::documents(connection, after, limit))
     }
 
-    fn record_decision(&self, decision: Decision) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn record_decision(&self, decision: Decision) -> Recorded {
         match record::encode(&decision) {
-            Ok(json) => self
-                .writer
-                .queue(move |connection| requests::put_decision(connection, decision.id, decision.at, &json)),
-            Err(fault) => self.refused(fault),
+            Ok(json) => self.writer.record(move |connection| {
+                requests::put_decision(connection, decision.id, decision.at, &json)
+            }),
+            Err(fault) => {
+                let error = fault.at(&self.file, Access::Write);
+                Recorded { written: refused(error.clone()), durable: refused(error) }
+            }
         }
     }
 
@@ -147,7 +155,7 @@ impl Store for SqliteStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         match record::encode(&answer) {
             Ok(json) => self.writer.queue(move |connection| requests::put_answer(connection, request, &json)),
-            Err(fault) => self.refused(fault),
+            Err(fault) => refused(fault.at(&self.file, Access::Write)),
         }
     }
 
@@ -156,13 +164,13 @@ impl Store for SqliteStore {
             Ok(outcomes) => {
                 self.writer.queue(move |connection| requests::put_outcomes(connection, &outcomes))
             }
-            Err(fault) => self.refused(fault),
+            Err(fault) => refused(fault.at(&self.file, Access::Write)),
         }
     }
 
     fn decision(&self, id: RequestId) -> BoxFuture<'static, Result<Option<StoredDecision>, StoreError>> {
         // By the writing thread, so behind everything that was recorded before.
-        let found = self.writer.queue(move |connection| requests::decision(connection, id));
+        let found = self.writer.read(move |connection| requests::decision(connection, id));
         let file = self.file.clone();
         Box::pin(async move {
             let found = found.await?;

@@ -105,6 +105,15 @@ pub struct Location {
     pub rows: Option<RowRange>,
 }
 
+impl Location {
+    /// The document's title with the headings above the chunk, which is what a chunk is found by beside its text.
+    pub fn heading(&self, title: &str) -> String {
+        let below = self.headings.iter().map(String::as_str).filter(|heading| *heading != title);
+        let all = std::iter::once(title).chain(below).filter(|heading| !heading.is_empty());
+        all.collect::<Vec<_>>().join(" › ")
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
@@ -204,6 +213,23 @@ pub struct Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headings_stand_below_the_title_once() {
+        let at = |headings: &[&str]| Location {
+            headings: headings.iter().map(|heading| (*heading).to_owned()).collect(),
+            ..Location::default()
+        };
+        let cases: [(&str, &[&str], &str); 4] = [
+            ("Caching", &[], "Caching"),
+            ("Caching", &["Caching", "Keys"], "Caching › Keys"),
+            ("", &["Keys"], "Keys"),
+            ("", &[], ""),
+        ];
+        for (title, headings, expected) in cases {
+            assert_eq!(at(headings).heading(title), expected);
+        }
+    }
 
     #[test]
     fn locations_read_well() {

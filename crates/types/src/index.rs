@@ -49,8 +49,8 @@ pub struct IndexedChunk {
     pub id: ChunkId,
     /// The document it belongs to.
     pub document: DocumentId,
-    /// The document's title.
-    pub title: String,
+    /// The document's title with the headings above the chunk.
+    pub heading: String,
     /// The chunk's text.
     pub text: String,
     /// The document's metadata, with the fields that every document has.

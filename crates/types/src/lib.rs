@@ -30,4 +30,4 @@ pub use money::Money;
 pub use outcome::{Judgement, Outcome};
 pub use plan::{Answerer, Candidate, Decision, Plan, Prediction, Strategy};
 pub use query::{Query, QueryFeatures, UserContext};
-pub use store::{ChangeSet, Store, StoreError, StoredDecision, Totals};
+pub use store::{ChangeSet, Recorded, Store, StoreError, StoredDecision, Totals};

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Why the store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full.
     #[error("the disk that holds `{path}` is full: nothing was stored; make room and try again")]
@@ -92,6 +92,14 @@ pub struct StoredDecision {
     pub outcomes: Vec<Outcome>,
 }
 
+/// A record on its way to the disk. It arrives, too, when nobody waits for it.
+pub struct Recorded {
+    /// Resolves once the record survives the end of this process, however that ends.
+    pub written: BoxFuture<'static, Result<(), StoreError>>,
+    /// Resolves once the record survives a loss of power, too. Implied by nothing but the disk's word.
+    pub durable: BoxFuture<'static, Result<(), StoreError>>,
+}
+
 /// Keeps everything that must survive. What returns `Ok` is on disk for good.
 pub trait Store: Send + Sync {
     /// The content hash that `source` had when all of it was last stored.
@@ -141,8 +149,8 @@ pub trait Store: Send + Sync {
     /// Documents by id, `limit` after `after`.
     fn documents(&self, after: Option<DocumentId>, limit: usize) -> Result<Vec<Document>, StoreError>;
 
-    /// Records a decision; resolves once it is durable. The write is under way when this returns.
-    fn record_decision(&self, decision: Decision) -> BoxFuture<'static, Result<(), StoreError>>;
+    /// Records a decision. The write is under way when this returns.
+    fn record_decision(&self, decision: Decision) -> Recorded;
 
     /// Records what a request was answered; resolves once it is durable.
     fn record_answer(&self, request: RequestId, answer: Answer)

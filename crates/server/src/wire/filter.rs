@@ -46,7 +46,8 @@ impl Filter {
             return Err(ApiError::invalid(format!("{param}.all"), message));
         }
         let conditions = self.all.into_iter().enumerate();
-        let all = conditions.map(|(place, condition)| condition.into_inside(&format!("{param}.all[{place}]")));
+        let all =
+            conditions.map(|(place, condition)| condition.into_inside(&format!("{param}.all[{place}]")));
         Ok(inside::Filter { all: all.collect::<Result<_, _>>()? })
     }
 }

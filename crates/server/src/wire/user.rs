@@ -19,6 +19,13 @@ pub(crate) struct User {
     attributes: BTreeMap<String, String>,
 }
 
+impl User {
+    /// Somebody who is known by name alone.
+    pub(crate) fn named(user: String) -> Self {
+        Self { user: Some(user), ..Self::default() }
+    }
+}
+
 impl From<User> for UserContext {
     fn from(User { tenant, user, attributes }: User) -> Self {
         Self { tenant, user, attributes }

@@ -25,19 +25,23 @@ struct Acknowledged {
     sources: Vec<(String, String)>,
     /// Numbers of requests with an answer and an outcome.
     requests: Vec<u64>,
+    /// Numbers of requests of this round with a decision that was written, though perhaps not synced.
+    decisions: Vec<u64>,
 }
 
 #[test]
 fn whatever_was_acknowledged_survives_kill_9() {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = Acknowledged::default();
+    let mut decisions = 0;
     for round in 0..ROUNDS {
         let child = start(directory.path(), round);
-        // Four threads write meanwhile, so the instant is a different one each time.
+        // Five threads write meanwhile, so the instant is a different one each time.
         read_and_kill(child, 5 + 17 * round, &mut acknowledged);
         check(directory.path(), &acknowledged);
+        decisions += acknowledged.decisions.drain(..).len();
     }
-    assert!(acknowledged.requests.len() > 10 && acknowledged.documents.len() > 10);
+    assert!(acknowledged.requests.len() > 10 && acknowledged.documents.len() > 10 && decisions > 10);
 }
 
 fn start(directory: &Path, round: u64) -> Child {
@@ -50,7 +54,7 @@ fn start(directory: &Path, round: u64) -> Child {
         .unwrap()
 }
 
-/// Kills the child after `lines` acknowledgements, and then reads what it said up to its end.
+/// Kills the child after `lines` durable acknowledgements, and then reads what it said up to its end.
 fn read_and_kill(mut child: Child, lines: u64, acknowledged: &mut Acknowledged) {
     let mut seen = 0;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -71,6 +75,11 @@ fn note(line: &str, acknowledged: &mut Acknowledged) -> bool {
         }
         ["removed", key, "."] => acknowledged.removed.push(key.to_owned()),
         ["source", path, hash, "."] => acknowledged.sources.push((path.to_owned(), hash.to_owned())),
+        ["decision", number, "."] => {
+            acknowledged.decisions.push(number.parse().unwrap());
+            // There are many more of these than of all others.
+            return false;
+        }
         ["request", number, "."] => acknowledged.requests.push(number.parse().unwrap()),
         // Cut off by the kill.
         _ => return false,
@@ -96,6 +105,10 @@ fn check(directory: &Path, acknowledged: &Acknowledged) {
         let found = resolve(store.decision(request(number))).unwrap().unwrap();
         assert_eq!((found.answer, found.outcomes.len()), (Some(answer(number)), 1), "{number}");
     }
+    for &number in &acknowledged.decisions {
+        let found = resolve(store.decision(request(number))).unwrap();
+        assert_eq!(found.map(|found| found.decision), Some(decision(request(number))), "{number}");
+    }
     let changes = store.changes(Generation(0), usize::MAX).unwrap();
     let mut added: Vec<_> = changes.added.iter().map(|chunk| chunk.id).collect();
     added.sort_unstable();
@@ -117,8 +130,9 @@ fn writes_until_it_is_killed() {
         let store = &store;
         scope.spawn(move || write_documents(store, round));
         for lane in 0..3 {
-            scope.spawn(move || write_requests(store, (round * 3 + lane) * 1_000_000));
+            scope.spawn(move || write_requests(store, (round * 4 + lane) * 1_000_000));
         }
+        scope.spawn(move || write_decisions(store, (round * 4 + 3) * 1_000_000));
     });
 }
 
@@ -141,12 +155,20 @@ fn write_requests(store: &SqliteStore, first: u64) {
     for number in first.. {
         let id = request(number);
         let recorded = [
-            store.record_decision(decision(id)),
+            store.record_decision(decision(id)).durable,
             store.record_answer(id, answer(number)),
             store.record_outcomes(vec![thumb(id)]),
         ];
         recorded.into_iter().for_each(|future| resolve(future).unwrap());
         say(&format!("request {number}"));
+    }
+}
+
+/// Waits for no disk, as a search does.
+fn write_decisions(store: &SqliteStore, first: u64) {
+    for number in first.. {
+        resolve(store.record_decision(decision(request(number))).written).unwrap();
+        say(&format!("decision {number}"));
     }
 }
 

@@ -59,7 +59,7 @@ fn a_record_that_was_damaged_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let id = request(1);
-    resolve(store.record_decision(crate::fixtures::decision(id))).unwrap();
+    resolve(store.record_decision(crate::fixtures::decision(id)).durable).unwrap();
     let added = store.put_documents(vec![document("a", "a", 1, 1)], Timestamp(1)).unwrap().added;
     let connection = Connection::open(store.file()).unwrap();
     connection

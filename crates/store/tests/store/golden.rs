@@ -37,7 +37,7 @@ fn fill(store: &dyn Store) {
     store.remove_documents(&[DocumentId(3)]).unwrap();
     store.finish_source("a.md", "hash of a", Timestamp(300)).unwrap();
     for id in [request(1), request(2)] {
-        resolve(store.record_decision(decision(id))).unwrap();
+        resolve(store.record_decision(decision(id)).durable).unwrap();
     }
     resolve(store.record_answer(request(1), answer(7))).unwrap();
     resolve(store.record_outcomes(outcomes())).unwrap();

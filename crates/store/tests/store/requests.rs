@@ -1,6 +1,6 @@
 //! Decisions, answers, outcomes and snapshots.
 
-use burnish_types::{ChunkId, Judgement, Store, StoreError, Totals};
+use burnish_types::{ChunkId, Judgement, Recorded, Store, StoreError, Totals};
 
 use crate::fixtures::{answer, decision, open, outcome, request, resolve, thumb};
 
@@ -17,8 +17,10 @@ fn a_decision_comes_back_with_all_that_became_of_it() {
 
     assert_eq!(resolve(store.decision(id)).unwrap(), None);
     // None of these is waited for before the next: each finds what was sent before it.
+    let Recorded { written, durable } = store.record_decision(decision(id));
     let recorded = [
-        store.record_decision(decision(id)),
+        written,
+        durable,
         store.record_outcomes(outcomes[..2].to_vec()),
         store.record_answer(id, answer(1)),
         store.record_outcomes(outcomes[2..].to_vec()),
@@ -43,8 +45,8 @@ fn the_first_record_of_a_decision_stands() {
     let first = decision(request(1));
     let mut second = first.clone();
     second.chosen = 1;
-    resolve(store.record_decision(first.clone())).unwrap();
-    resolve(store.record_decision(second)).unwrap();
+    resolve(store.record_decision(first.clone()).durable).unwrap();
+    resolve(store.record_decision(second).durable).unwrap();
     assert_eq!(resolve(store.decision(first.id)).unwrap().unwrap().decision, first);
 }
 
@@ -53,7 +55,7 @@ fn what_names_an_unknown_request_is_refused_whole() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (known, unknown) = (request(1), request(2));
-    resolve(store.record_decision(decision(known))).unwrap();
+    resolve(store.record_decision(decision(known)).durable).unwrap();
     let refused = [
         store.record_outcomes(vec![thumb(known), thumb(unknown), thumb(known)]),
         store.record_answer(unknown, answer(1)),
@@ -71,14 +73,16 @@ fn figures_that_json_cannot_hold_are_refused_before_they_spoil_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let id = request(1);
-    resolve(store.record_decision(decision(id))).unwrap();
+    resolve(store.record_decision(decision(id)).durable).unwrap();
 
     let mut boundless = decision(request(2));
     boundless.candidates[0].prediction.quality_deviation = f64::INFINITY;
     let mut timeless = answer(1);
     timeless.timings[0].ms = f64::NAN;
+    let Recorded { written, durable } = store.record_decision(boundless);
     let refused = [
-        (store.record_decision(boundless), "a record of a decision was refused"),
+        (written, "a record of a decision was refused"),
+        (durable, "a record of a decision was refused"),
         (store.record_answer(id, timeless), "a record of an answer was refused"),
         (
             store.record_outcomes(vec![thumb(id), outcome(id, Judgement::Score { value: f64::NAN })]),
@@ -120,7 +124,7 @@ fn outcomes_of_many_callers_share_commits() {
     const EACH: u64 = 250;
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
-    resolve(store.record_decision(decision(request(1)))).unwrap();
+    resolve(store.record_decision(decision(request(1))).durable).unwrap();
     let before = store.commits();
     std::thread::scope(|scope| {
         for _ in 0..CALLERS {

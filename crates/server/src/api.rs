@@ -1,0 +1,92 @@
+//! The routes of the API. Each is registered together with its description, so neither can be without the other.
+
+mod chat;
+mod decisions;
+mod documents;
+mod embeddings;
+mod feedback;
+mod models;
+mod operations;
+mod search;
+
+use axum::extract::DefaultBodyLimit;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::settings::ServerSettings;
+
+pub(crate) use decisions::stored;
+pub(crate) use documents::{document, page as documents_page};
+pub(crate) use models::pinned;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Burnish",
+        description = "Answers from your documents, with citations; learns from what becomes of them. Errors have \
+                       OpenAI's shape. The `id` of an answer is the key for feedback."
+    ),
+    tags(
+        (name = "openai", description = "What clients of OpenAI's API know"),
+        (name = "burnish", description = "Search, documents, feedback, decisions"),
+        (name = "operations", description = "Health and figures")
+    )
+)]
+struct Description;
+
+/// The description of the API, in the form of OpenAPI 3.1.
+pub fn openapi() -> serde_json::Value {
+    let settings = ServerSettings::default();
+    let mut parts = [work(&settings), uploads(&settings), operations()].into_iter();
+    let mut api = Description::openapi();
+    for part in parts.by_ref() {
+        api.merge(part.into_openapi());
+    }
+    // A description is plain data, which always has a JSON form.
+    serde_json::to_value(api).unwrap_or_default()
+}
+
+/// What is answered from the engine, within the limits of one request.
+pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(chat::complete))
+        .routes(routes!(embeddings::embed))
+        .routes(routes!(models::list))
+        .routes(routes!(models::retrieve))
+        .route("/v1/models/{owner}/{name}", axum::routing::get(models::retrieve_owned))
+        .routes(routes!(search::search))
+        .routes(routes!(documents::retrieve, documents::delete))
+        .routes(routes!(documents::chunk))
+        .routes(routes!(feedback::give))
+        .routes(routes!(decisions::retrieve))
+        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+}
+
+/// What may take long, and brings much.
+pub(crate) fn uploads(settings: &ServerSettings) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(documents::list, documents::upload))
+        .layer(DefaultBodyLimit::max(settings.max_upload_bytes))
+}
+
+/// What is answered however much else is going on.
+pub(crate) fn operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(operations::health))
+        .routes(routes!(operations::readiness))
+        .routes(routes!(operations::figures))
+        .routes(routes!(operations::description))
+}
+
+/// The number in a path that names a `thing`; what is no number names nothing.
+fn numeric_id(text: &str, thing: &str) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| not_there(thing, text))
+}
+
+fn not_there(thing: &str, id: &str) -> ApiError {
+    let shown: String = id.chars().take(64).collect();
+    ApiError::new(crate::error::Code::NotFound, format!("no {thing} has the id `{shown}`")).at("id")
+}

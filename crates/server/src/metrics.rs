@@ -1,0 +1,121 @@
+//! Figures for Prometheus.
+
+use std::sync::atomic::AtomicU64;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use burnish_types::{Prediction, Strategy, Totals};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::time::Instant;
+
+use crate::app::App;
+
+/// Upper bounds in seconds: a search is there in milliseconds, a long answer in a minute.
+const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStrategy {
+    strategy: String,
+}
+
+type Seconds = Family<Route, Histogram, fn() -> Histogram>;
+type Quality = Family<ByStrategy, Gauge<f64, AtomicU64>>;
+
+/// What is counted, and the registry that writes it.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    seconds: Seconds,
+    documents: Gauge,
+    chunks: Gauge,
+    decisions: Gauge,
+    outcomes: Gauge,
+    quality: Quality,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds: Seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("burnish"),
+            requests: Family::default(),
+            seconds,
+            documents: Gauge::default(),
+            chunks: Gauge::default(),
+            decisions: Gauge::default(),
+            outcomes: Gauge::default(),
+            quality: Quality::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("http_requests", "Requests by route, method and status", metrics.requests.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time until an answer began to be sent",
+            metrics.seconds.clone(),
+        );
+        registry.register("documents", "Documents in the store", metrics.documents.clone());
+        registry.register("chunks", "Chunks in the store", metrics.chunks.clone());
+        registry.register("decisions", "Decisions in the log", metrics.decisions.clone());
+        registry.register("outcomes", "Outcomes in the log", metrics.outcomes.clone());
+        registry.register("strategy_quality", "Expected quality by strategy", metrics.quality.clone());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Everything, in the text form of OpenMetrics.
+    pub(crate) fn encode(&self, totals: Totals, learned: &[(Strategy, Prediction)]) -> String {
+        for (gauge, value) in [
+            (&self.documents, totals.documents),
+            (&self.chunks, totals.chunks),
+            (&self.decisions, totals.decisions),
+            (&self.outcomes, totals.outcomes),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        for (strategy, prediction) in learned {
+            let label = ByStrategy { strategy: strategy.to_string() };
+            self.quality.get_or_create(&label).set(prediction.quality);
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Counts what passes through, by the route's pattern, so that ids make no series of their own.
+pub(crate) async fn count(
+    State(app): State<App>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let route = path.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().to_string();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    app.metrics.requests.get_or_create(&Answered { route: route.clone(), method, status }).inc();
+    app.metrics.seconds.get_or_create(&Route { route }).observe(started.elapsed().as_secs_f64());
+    response
+}

@@ -1,0 +1,363 @@
+//! An answer as its template shows it: everything is cut, rounded and worded here, and only placed there.
+
+use burnish_types::{Answer, ChunkId, Evidence, Judgement, Money, Outcome, Stage, StoredDecision, Timestamp};
+use serde::Serialize;
+
+use crate::wire::{answerer_name, rfc3339};
+
+/// An answer with its decision and outcomes.
+#[derive(Serialize)]
+pub(super) struct AnswerView {
+    id: String,
+    at: String,
+    query: String,
+    /// Whether it came to its end.
+    complete: bool,
+    found: bool,
+    segments: Vec<Segment>,
+    degraded: Option<String>,
+    passages: Vec<PassageView>,
+    policy: String,
+    reason: String,
+    answerer: String,
+    candidates: Vec<CandidateView>,
+    timings: Vec<TimingView>,
+    tokens: Option<String>,
+    cost: Option<String>,
+    /// The last thumb that was given.
+    thumb: Option<&'static str>,
+    outcomes: Vec<OutcomeView>,
+}
+
+/// Words of the answer, or a marker that points at a chunk.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Segment {
+    text: String,
+    chunk: Option<u64>,
+    title: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PassageView {
+    chunk: u64,
+    document: u64,
+    title: String,
+    location: String,
+    /// The marker that cites it.
+    marker: Option<u32>,
+    pieces: Vec<Piece>,
+    score: String,
+    /// Of the best score, in percent.
+    share: String,
+    components: Vec<ComponentView>,
+    /// Whether it was last said to hold the answer.
+    correct: bool,
+}
+
+/// Words of a passage, quoted by the answer or not.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Piece {
+    text: String,
+    marked: bool,
+}
+
+#[derive(Serialize)]
+struct ComponentView {
+    name: String,
+    value: String,
+    share: String,
+}
+
+#[derive(Serialize)]
+struct CandidateView {
+    strategy: String,
+    quality: String,
+    deviation: String,
+    outcomes: u64,
+    latency: String,
+    propensity: String,
+    chosen: bool,
+}
+
+#[derive(Serialize)]
+struct TimingView {
+    stage: &'static str,
+    ms: String,
+}
+
+#[derive(Serialize)]
+struct OutcomeView {
+    said: String,
+    at: String,
+    comment: Option<String>,
+}
+
+impl AnswerView {
+    pub(super) fn of(stored: &StoredDecision) -> Self {
+        let StoredDecision { decision, answer, outcomes } = stored;
+        let choice = decision.choice();
+        let candidates = decision.candidates.iter().enumerate().map(|(place, candidate)| {
+            let prediction = &candidate.prediction;
+            CandidateView {
+                strategy: candidate.plan.strategy.to_string(),
+                quality: format!("{:.2}", prediction.quality),
+                deviation: format!("{:.2}", prediction.quality_deviation),
+                outcomes: prediction.outcomes,
+                latency: milliseconds(prediction.latency_ms),
+                propensity: format!("{:.1} %", candidate.propensity * 100.0),
+                chosen: place == decision.chosen,
+            }
+        });
+        let answer = answer.as_ref();
+        Self {
+            id: decision.id.to_string(),
+            at: day_and_time(decision.at),
+            query: decision.query.clone(),
+            complete: answer.is_some(),
+            found: answer.is_some_and(|answer| answer.found),
+            segments: answer.map(segments).unwrap_or_default(),
+            degraded: answer.and_then(|answer| answer.degraded.clone()),
+            passages: answer.map(|answer| passages(answer, outcomes)).unwrap_or_default(),
+            policy: decision.policy.clone(),
+            reason: sentence(&decision.reason),
+            answerer: choice
+                .map(|choice| answerer_name(&choice.plan.answerer).to_owned())
+                .unwrap_or_default(),
+            candidates: candidates.collect(),
+            timings: answer.map(timings).unwrap_or_default(),
+            tokens: answer.and_then(tokens),
+            cost: answer.filter(|answer| answer.cost > Money::ZERO).map(|answer| answer.cost.to_string()),
+            thumb: outcomes.iter().rev().find_map(|outcome| match outcome.judgement {
+                Judgement::Thumb { up } => Some(if up { "up" } else { "down" }),
+                Judgement::Score { .. } | Judgement::Passage { .. } => None,
+            }),
+            outcomes: outcomes.iter().map(outcome_view).collect(),
+        }
+    }
+}
+
+/// Cuts the text at those markers `[n]` that point at something.
+fn segments(answer: &Answer) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    let mut plain = String::new();
+    let mut rest = answer.text.as_str();
+    while let Some(open) = rest.find('[') {
+        let (before, after) = rest.split_at(open);
+        plain.push_str(before);
+        let close = after.find(']');
+        let marker = close.and_then(|close| after.get(1..close)?.parse::<u32>().ok());
+        let cited = marker.and_then(|marker| answer.citations.iter().find(|cited| cited.marker == marker));
+        let Some((close, cited)) = close.zip(cited) else {
+            plain.push('[');
+            rest = &after[1..];
+            continue;
+        };
+        if !plain.is_empty() {
+            segments.push(Segment { text: std::mem::take(&mut plain), chunk: None, title: None });
+        }
+        let title = answer.evidence.iter().find(|evidence| evidence.chunk == cited.chunk);
+        segments.push(Segment {
+            text: after[..=close].to_owned(),
+            chunk: Some(cited.chunk.0),
+            title: title.map(|evidence| evidence.title.clone()),
+        });
+        rest = &after[close + 1..];
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() {
+        segments.push(Segment { text: plain, chunk: None, title: None });
+    }
+    segments
+}
+
+fn passages(answer: &Answer, outcomes: &[Outcome]) -> Vec<PassageView> {
+    let best = answer.evidence.iter().map(|evidence| evidence.score).fold(0.0, f32::max);
+    let view = |evidence: &Evidence| {
+        let components = evidence.components.iter().map(|(name, value)| {
+            let all = answer.evidence.iter().flat_map(|evidence| &evidence.components);
+            let most = all.filter(|other| other.0 == *name).map(|other| other.1).fold(0.0, f32::max);
+            ComponentView { name: name.clone(), value: format!("{value:.3}"), share: share(*value, most) }
+        });
+        let cited = answer.citations.iter().find(|citation| citation.chunk == evidence.chunk);
+        PassageView {
+            chunk: evidence.chunk.0,
+            document: evidence.document.0,
+            title: evidence.title.clone(),
+            location: below_title(&evidence.location.to_string(), &evidence.title),
+            marker: cited.map(|citation| citation.marker),
+            pieces: pieces(evidence, answer),
+            score: format!("{:.3}", evidence.score),
+            share: share(evidence.score, best),
+            components: components.collect(),
+            correct: said_to_hold(evidence.chunk, outcomes),
+        }
+    };
+    answer.evidence.iter().map(view).collect()
+}
+
+/// Cuts a passage into what the answer quotes and what it does not.
+fn pieces(evidence: &Evidence, answer: &Answer) -> Vec<Piece> {
+    let cited = answer.citations.iter().filter(|citation| citation.chunk == evidence.chunk);
+    let mut quotes: Vec<_> = cited.filter_map(|citation| citation.quote).collect();
+    quotes.sort_by_key(|span| span.start);
+    let mut pieces = Vec::new();
+    let mut done = 0;
+    let mut push = |range: std::ops::Range<usize>, marked| {
+        if let Some(text) = evidence.text.get(range).filter(|text| !text.is_empty()) {
+            pieces.push(Piece { text: text.to_owned(), marked });
+        }
+    };
+    for span in quotes {
+        let start = span.start.max(done);
+        if start < span.end && evidence.text.get(start..span.end).is_some() {
+            push(done..start, false);
+            push(start..span.end, true);
+            done = span.end;
+        }
+    }
+    push(done..evidence.text.len(), false);
+    pieces
+}
+
+fn said_to_hold(chunk: ChunkId, outcomes: &[Outcome]) -> bool {
+    let said = outcomes.iter().rev().find_map(|outcome| match outcome.judgement {
+        Judgement::Passage { chunk: of, correct } if of == chunk => Some(correct),
+        Judgement::Passage { .. } | Judgement::Thumb { .. } | Judgement::Score { .. } => None,
+    });
+    said.unwrap_or(false)
+}
+
+fn timings(answer: &Answer) -> Vec<TimingView> {
+    let view = |timing: &burnish_types::StageTiming| TimingView {
+        stage: match timing.stage {
+            Stage::Embed => "Embedding",
+            Stage::Plan => "Planning",
+            Stage::Retrieve => "Retrieval",
+            Stage::Generate => "Writing",
+        },
+        ms: milliseconds(timing.ms),
+    };
+    answer.timings.iter().map(view).collect()
+}
+
+fn tokens(answer: &Answer) -> Option<String> {
+    let usage = answer.usage;
+    let any = usage.input_tokens + usage.output_tokens > 0;
+    any.then(|| format!("{} read, {} written", usage.input_tokens, usage.output_tokens))
+}
+
+fn outcome_view(outcome: &Outcome) -> OutcomeView {
+    let said = match outcome.judgement {
+        Judgement::Thumb { up: true } => "It helped.".to_owned(),
+        Judgement::Thumb { up: false } => "It did not help.".to_owned(),
+        Judgement::Score { value } => format!("Scored {value}."),
+        Judgement::Passage { chunk, correct: true } => format!("Passage {chunk} holds the answer."),
+        Judgement::Passage { chunk, correct: false } => format!("Passage {chunk} does not hold the answer."),
+    };
+    OutcomeView { said, at: day_and_time(outcome.at), comment: outcome.comment.clone() }
+}
+
+/// The location without the title, where it begins with that.
+pub(super) fn below_title(location: &str, title: &str) -> String {
+    let below = location.strip_prefix(title).and_then(|rest| rest.strip_prefix(" › "));
+    if location == title { String::new() } else { below.unwrap_or(location).to_owned() }
+}
+
+/// Such as `2026-11-23 21:40 UTC`.
+pub(super) fn day_and_time(at: Timestamp) -> String {
+    let text = rfc3339(at);
+    match (text.get(..10), text.get(11..16)) {
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => text,
+    }
+}
+
+fn share(value: f32, most: f32) -> String {
+    let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
+    format!("{:.1}", share * 100.0)
+}
+
+fn milliseconds(ms: f64) -> String {
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let rest = letters.as_str().trim_end_matches('.');
+    format!("{first}{rest}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use burnish_types::{Citation, DocumentId, Location, Span, Usage};
+
+    use super::*;
+
+    fn answer(text: &str, passage: &str, quotes: &[(usize, usize)]) -> Answer {
+        let evidence = Evidence {
+            chunk: ChunkId(7),
+            document: DocumentId(1),
+            document_key: "a.md".to_owned(),
+            title: "A".to_owned(),
+            location: Location::default(),
+            text: passage.to_owned(),
+            score: 1.0,
+            components: Vec::new(),
+        };
+        let quote = |&(start, end): &(usize, usize)| Citation {
+            marker: 1,
+            chunk: ChunkId(7),
+            quote: Some(Span { start, end }),
+        };
+        Answer {
+            text: text.to_owned(),
+            found: true,
+            citations: quotes.iter().map(quote).collect(),
+            evidence: vec![evidence],
+            usage: Usage::default(),
+            cost: Money::ZERO,
+            timings: Vec::new(),
+            degraded: None,
+            finish_reason: "stop".to_owned(),
+            at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn only_markers_that_point_at_something_become_links() {
+        for (text, expected) in [
+            ("Yes. [1]", vec![("Yes. ", false), ("[1]", true)]),
+            ("[1][2] a[0] [x", vec![("[1]", true), ("[2] a[0] [x", false)]),
+            ("none", vec![("none", false)]),
+            ("", vec![]),
+        ] {
+            let found = segments(&answer(text, "text", &[(0, 4)]));
+            let found: Vec<_> = found.iter().map(|s| (s.text.as_str(), s.chunk.is_some())).collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn quotes_are_marked_once_and_nothing_is_lost() {
+        for (quotes, expected) in [
+            (vec![], vec![("één zin.", false)]),
+            (vec![(0, 5)], vec![("één", true), (" zin.", false)]),
+            (vec![(6, 9), (0, 7)], vec![("één z", true), ("in", true), (".", false)]),
+            // Not on a character's boundary, past the end, empty.
+            (vec![(1, 3), (6, 99), (2, 2)], vec![("één zin.", false)]),
+        ] {
+            let answer = answer("", "één zin.", &quotes);
+            let found = pieces(&answer.evidence[0], &answer);
+            let found: Vec<_> = found.iter().map(|piece| (piece.text.as_str(), piece.marked)).collect();
+            assert_eq!(found, expected, "{quotes:?}");
+        }
+    }
+
+    #[test]
+    fn titles_are_not_said_twice() {
+        for (location, expected) in [("A › B", "B"), ("A", ""), ("AB › C", "AB › C"), ("", "")] {
+            assert_eq!(below_title(location, "A"), expected);
+        }
+    }
+}

@@ -128,9 +128,8 @@ mod tests {
             let positive: Vec<Hit> = lexical.into_iter().filter(|hit| hit.score > 0.0).collect();
             let fused = convex(&positive, &[], 0.0);
             prop_assert_eq!(fused.len(), positive.len());
-            prop_assert!(fused.iter().zip(&positive).all(|(scored, hit)| {
-                (scored.score - hit.score / positive[0].score).abs() < 1e-6
-            }));
+            let same = |(scored, hit): (&Scored, &Hit)| (scored.score - hit.score / positive[0].score).abs() < 1e-6;
+            prop_assert!(fused.iter().zip(&positive).all(same));
         }
     }
 }

@@ -12,12 +12,12 @@ use crate::hybrid::DENSE_WEIGHT;
 use crate::{PassageText, Request, RetrievalError, Retriever, Scored, Sources};
 
 /// How many passages are looked at again. Each costs the encoder as much as it did when it was ingested.
-const HEAD: usize = 20;
+const HEAD: usize = 10;
 
 /// Weights beside the fused score, chosen on SciFact's train split (`docs/measurements.md`).
-const LATE_INTERACTION_WEIGHT: f32 = 0.6;
-const COVERAGE_WEIGHT: f32 = 0.1;
-const ADJACENCY_WEIGHT: f32 = 0.1;
+const LATE_INTERACTION_WEIGHT: f32 = 0.5;
+const COVERAGE_WEIGHT: f32 = 0.05;
+const ADJACENCY_WEIGHT: f32 = 0.05;
 
 pub(crate) struct Reranked;
 

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
@@ -176,7 +177,7 @@ fn choices(app: &App) -> Vec<ModelChoice> {
 
 /// What a template can look into.
 fn view(value: &impl Serialize) -> Value {
-    Value::from_serialize(value)
+    Value::from(Serde(value))
 }
 
 fn totals_view(totals: Totals) -> Value {

@@ -31,7 +31,7 @@ pub(crate) struct Model {
     object: &'static str,
     /// Always 0: these have no date.
     created: u64,
-    /// `burnish`, or `configured` for models of other providers.
+    /// `burnish`, `provider` for configured language models, `encoder` for the embedding model.
     owned_by: &'static str,
 }
 
@@ -67,8 +67,8 @@ pub(super) async fn retrieve_owned(
 fn all(engine: &Engine) -> Vec<Model> {
     let model = |id, owned_by| Model { id, object: "model", created: 0, owned_by };
     let ours = answering(engine).into_iter().map(|id| model(id, "burnish"));
-    let configured = engine.models().into_iter().map(|id| model(id, "configured"));
-    let embedding = std::iter::once(model(engine.embedding_model().to_owned(), "configured"));
+    let configured = engine.models().into_iter().map(|id| model(id, "provider"));
+    let embedding = std::iter::once(model(engine.embedding_model().to_owned(), "encoder"));
     ours.chain(configured).chain(embedding).collect()
 }
 

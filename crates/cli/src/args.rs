@@ -1,0 +1,150 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// An adaptive RAG engine: answers from your documents, and learns from every outcome.
+#[derive(Debug, Parser)]
+#[command(name = "burnish", version, about)]
+pub(crate) struct Args {
+    /// The data directory.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The settings file; without it `burnish.toml`, where there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object on stdout.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring in files and folders: text, Markdown, HTML, PDF, DOCX, CSV, JSON Lines.
+    Ingest {
+        /// Files and folders.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Remove documents below these paths whose file is gone.
+        #[arg(long)]
+        prune: bool,
+        /// Name each document once it is on disk for good.
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// Find passages.
+    Search {
+        /// What to look for.
+        query: String,
+        /// The strategy; without it the planner decides.
+        #[arg(long, short, value_name = "NAME")]
+        strategy: Option<String>,
+        /// How many passages.
+        #[arg(long, short = 'k', default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        top_k: u16,
+        /// Only documents with this metadata, such as `format=pdf`; may be repeated.
+        #[arg(long, value_name = "FIELD=VALUE")]
+        filter: Vec<String>,
+    },
+    /// Answer a question from the documents.
+    Ask {
+        /// The question.
+        query: String,
+        /// The strategy; without it the planner decides.
+        #[arg(long, short, value_name = "NAME")]
+        strategy: Option<String>,
+        /// Who answers: a configured model's name, or `extractive`.
+        #[arg(long, short, value_name = "NAME")]
+        model: Option<String>,
+        /// How many passages.
+        #[arg(long, short = 'k', default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        top_k: u16,
+    },
+    /// Serve the page and the HTTP API.
+    Serve {
+        /// The address to listen on.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<String>,
+    },
+    /// Compare the store and both indexes, chunk by chunk.
+    Check,
+    /// Measure quality on data with known answers.
+    #[command(subcommand)]
+    Eval(Eval),
+    /// Measure speed and memory.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Print or check the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Eval {
+    /// Rankings against the relevance judgements of a BEIR set.
+    Retrieval {
+        /// The folder with corpus.jsonl, queries.jsonl and qrels.
+        #[arg(long, value_name = "DIR")]
+        dataset: PathBuf,
+        /// Which judgements: qrels/SPLIT.tsv.
+        #[arg(long, default_value = "test")]
+        split: String,
+        /// Strategies, separated by commas; without it all.
+        #[arg(long, short, value_delimiter = ',', value_name = "NAME,…")]
+        strategy: Vec<String>,
+        /// How deep the rankings are.
+        #[arg(long, short = 'k', default_value_t = 100, value_name = "N")]
+        top_k: usize,
+        /// Write the rankings as TREC runs; with several strategies, `-NAME` is put before the ending.
+        #[arg(long, value_name = "FILE")]
+        run: Option<PathBuf>,
+        /// For the bootstrap.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// The encoder, on passages of 128 tokens and on one short question.
+    Embed {
+        /// How many passages.
+        #[arg(long, default_value_t = 256)]
+        passages: usize,
+        /// A program to compare with, given the model's folder and a file of passages, one JSON string a line;
+        /// it prints an object with `texts_per_second` and `query_ms`.
+        #[arg(long, value_name = "COMMAND")]
+        peer: Option<String>,
+        /// How often both are run in turn.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// Hybrid search over HTTP against the bare engines.
+    Search {
+        /// How many chunks.
+        #[arg(long, default_value_t = 100_000)]
+        chunks: usize,
+        /// How many questions.
+        #[arg(long, default_value_t = 500)]
+        queries: usize,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Ingestion of a file or folder against embedding its chunks alone.
+    Ingest {
+        /// Files and folders.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the defaults, commented.
+    Default,
+    /// Say whether the settings make sense.
+    Check,
+}

@@ -1,0 +1,109 @@
+//! One function a command.
+
+mod ask;
+mod bench;
+mod bench_search;
+mod eval;
+mod ingest;
+mod serve;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::args::{Args, Bench, Command, ConfigCommand, Eval};
+use crate::config::{self, Config, Overrides};
+use crate::{output, parts};
+
+/// What every command is given.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let Args { data, config: file, json, command } = args;
+    if let Command::Config(ConfigCommand::Default) = command {
+        return if json { default_settings_as_json() } else { output::stream(config::DEFAULT) };
+    }
+    let listen = match &command {
+        Command::Serve { listen } => listen.clone(),
+        _ => None,
+    };
+    let config = config::load(file.as_deref(), Overrides { data, listen })?;
+    let context = Context { config, json };
+    match command {
+        Command::Ingest { paths, prune, verbose } => ingest::run(&context, &paths, prune, verbose),
+        Command::Search { query, strategy, top_k, filter } => {
+            ask::search(&context, &query, strategy, usize::from(top_k), &filter)
+        }
+        Command::Ask { query, strategy, model, top_k } => {
+            ask::run(&context, &query, strategy, model, usize::from(top_k))
+        }
+        Command::Serve { .. } => serve::run(&context),
+        Command::Check => check(&context),
+        Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
+            eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
+        }
+        Command::Bench(Bench::Embed { passages, peer, rounds }) => {
+            bench::embed(&context, passages, peer.as_deref(), rounds)
+        }
+        Command::Bench(Bench::Ingest { paths }) => bench::ingest(&context, &paths),
+        Command::Bench(Bench::Search { chunks, queries, seed }) => {
+            bench_search::run(&context, chunks, queries, seed)
+        }
+        Command::Config(_) => check_settings(&context),
+    }
+}
+
+fn default_settings_as_json() -> Result<()> {
+    let defaults: toml::Table = toml::from_str(config::DEFAULT)?;
+    output::json(&serde_json::to_value(defaults)?)
+}
+
+fn check_settings(context: &Context) -> Result<()> {
+    let config = &context.config;
+    // Loading is part of the check: a folder that is no model is a wrong setting.
+    let embedder = parts::embedder(&config.embedding)?;
+    let models: Vec<&str> = config.models.iter().map(|model| model.name.as_str()).collect();
+    if context.json {
+        return output::json(&json!({
+            "ok": true, "data": config.engine.data, "listen": config.listen, "embedding_model": embedder.model(), "models": models,
+        }));
+    }
+    output::say(format!(
+        "The settings make sense.\n  data       {}\n  listen     {}\n  embedding  {}\n  models     {}",
+        config.engine.data.display(),
+        config.listen,
+        embedder.model(),
+        if models.is_empty() {
+            "none: answers are quoted from the documents".to_owned()
+        } else {
+            models.join(", ")
+        },
+    ))
+}
+
+fn check(context: &Context) -> Result<()> {
+    let engine = parts::engine(&context.config)?;
+    let agreement = engine.agreement()?;
+    if context.json {
+        output::json(&json!({
+            "agree": agreement.holds(), "chunks": agreement.chunks,
+            "missing": agreement.missing.len(), "surplus": agreement.surplus.len(),
+        }))?;
+    }
+    if !agreement.holds() {
+        bail!(
+            "the indexes lack {} chunks of the store and hold {} that it has not: remove the folders `lexical` and \
+             `vectors` in `{}`, which are built anew from the store",
+            agreement.missing.len(),
+            agreement.surplus.len(),
+            context.config.engine.data.display()
+        );
+    }
+    if context.json {
+        Ok(())
+    } else {
+        output::say(format!("Store and indexes agree on {} chunks.", agreement.chunks))
+    }
+}

@@ -1,0 +1,350 @@
+//! The whole loop over a real store and real indexes, with a small deterministic encoder in place of a model.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burnish_engine::{
+    AnswerEvent, Answering, Engine, EngineError, EngineSettings, IngestOptions, IngestReport, Parts, Pinned,
+    Sampling,
+};
+use burnish_types::{
+    Answer, Answerer, BoxFuture, ChunkId, Condition, EmbedError, Embedder, Embedding, Filter, Judgement,
+    LanguageModel, MetadataValue, ModelError, ModelEvent, ModelRequest, ModelStream, Query, RequestId,
+    Strategy, SystemClock, Usage, UserContext,
+};
+use futures_util::{StreamExt, stream};
+
+const DIMENSIONS: usize = 64;
+
+/// Adds a hashed vector for each word: texts that share words are near each other.
+struct WordVectors;
+
+impl Embedder for WordVectors {
+    fn model(&self) -> &str {
+        "word-vectors"
+    }
+
+    fn dimensions(&self) -> usize {
+        DIMENSIONS
+    }
+
+    fn max_tokens(&self) -> usize {
+        256
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        Ok(texts.iter().map(|text| vector(text)).collect())
+    }
+}
+
+fn vector(text: &str) -> Embedding {
+    let mut sum = vec![0.001f32; DIMENSIONS];
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3) {
+        let mut random = fastrand::Rng::with_seed(
+            word.to_lowercase().bytes().map(u64::from).fold(7, |hash, byte| hash * 31 + byte),
+        );
+        sum.iter_mut().for_each(|value| *value += random.f32() - 0.5);
+    }
+    let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
+    sum.iter().map(|value| value / norm).collect()
+}
+
+/// Says what it was told to, or fails as it was told to.
+struct Scripted {
+    words: Vec<Result<ModelEvent, &'static str>>,
+}
+
+impl LanguageModel for Scripted {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
+        assert!(request.messages[0].content.contains("[1]"), "the passages are numbered");
+        let failed = |reason: &str| ModelError::Unreachable {
+            model: "scripted".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let words: Vec<_> = self.words.iter().cloned().map(|word| word.map_err(failed)).collect();
+        Box::pin(async { Ok(Box::pin(stream::iter(words)) as ModelStream) })
+    }
+}
+
+fn open(data: &Path, models: Vec<Arc<dyn LanguageModel>>) -> Arc<Engine> {
+    let mut settings = EngineSettings::new(data);
+    settings.planner.explore_share = 0.0;
+    settings.answer.smallest_support = 0.3;
+    let parts = Parts { embedder: Arc::new(WordVectors), models, clock: Arc::new(SystemClock) };
+    Engine::open(settings, parts).unwrap()
+}
+
+fn ingest(engine: &Engine, paths: &[PathBuf]) -> IngestReport {
+    engine.ingest(paths, IngestOptions::default(), &|_| {}).unwrap()
+}
+
+fn write_library(folder: &Path) -> PathBuf {
+    let library = folder.join("library");
+    fs::create_dir_all(&library).unwrap();
+    fs::write(
+        library.join("caching.md"),
+        "# Caching\n\nAnswers are remembered here.\n\n## Expiry\n\nCached answers expire after thirty minutes of silence. \
+         An expired answer is never served again to anybody.\n",
+    )
+    .unwrap();
+    fs::write(library.join("billing.txt"), "Invoices are sent on the first Monday of every month by post.")
+        .unwrap();
+    fs::write(library.join("rooms.csv"), "room,floor\nAtlas,third\nBorealis,fourth\n").unwrap();
+    library
+}
+
+fn question(text: &str) -> Query {
+    Query {
+        text: text.to_owned(),
+        conversation: Vec::new(),
+        user: UserContext::default(),
+        filter: Filter::default(),
+        top_k: 5,
+        target_quality: 0.8,
+        budget: None,
+    }
+}
+
+async fn whole(mut answering: Answering) -> (String, Result<Answer, EngineError>) {
+    let mut text = String::new();
+    while let Some(event) = answering.events.next().await {
+        match event {
+            Ok(AnswerEvent::Text(piece)) => text.push_str(&piece),
+            Ok(AnswerEvent::Done(answer)) => return (text, Ok(*answer)),
+            Err(error) => return (text, Err(error)),
+        }
+    }
+    panic!("the answer had no end after {text:?}")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn a_question_is_answered_judged_and_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let data = folder.path().join("data");
+    let judged = {
+        let engine = open(&data, Vec::new());
+        let report = ingest(&engine, std::slice::from_ref(&library));
+        assert_eq!((report.documents, report.refused.len()), (3, 0));
+        runtime().block_on(async {
+            let answering = engine
+                .answer(question("When do cached answers expire?"), Pinned::default(), Sampling::default())
+                .await
+                .unwrap();
+            let id = answering.decision.id;
+            let (text, answer) = whole(answering).await;
+            let answer = answer.unwrap();
+            assert_eq!(text, answer.text);
+            assert!(text.contains("expire after thirty minutes"), "{text}");
+            let citation = &answer.citations[0];
+            let evidence = answer.evidence.iter().find(|evidence| evidence.chunk == citation.chunk).unwrap();
+            assert!(evidence.document_key.ends_with("caching.md"));
+            assert_eq!(evidence.location.headings, ["Expiry"]);
+
+            engine.feedback(id, Judgement::Thumb { up: true }, Some("just so".to_owned())).await.unwrap();
+            engine
+                .feedback(id, Judgement::Passage { chunk: citation.chunk, correct: true }, None)
+                .await
+                .unwrap();
+            let stored = engine.decision(id).await.unwrap().unwrap();
+            assert_eq!(stored.outcomes.len(), 2);
+            assert_eq!(stored.answer.unwrap().text, text);
+            let total: f64 = stored.decision.candidates.iter().map(|candidate| candidate.propensity).sum();
+            assert!((total - 1.0).abs() < 1e-9);
+
+            let elsewhere = engine
+                .answer(
+                    question("Which whales sing underwater symphonies?"),
+                    Pinned::default(),
+                    Sampling::default(),
+                )
+                .await
+                .unwrap();
+            let (text, answer) = whole(elsewhere).await;
+            assert!(!answer.unwrap().found && text.starts_with("I don't find that"), "{text}");
+        });
+        engine.learned()
+    };
+    // The process ended without closing: everything is folded again from the log.
+    let engine = open(&data, Vec::new());
+    let again: Vec<_> = engine
+        .learned()
+        .into_iter()
+        .map(|(strategy, learned)| (strategy, learned.quality, learned.outcomes))
+        .collect();
+    let before: Vec<_> =
+        judged.into_iter().map(|(strategy, learned)| (strategy, learned.quality, learned.outcomes)).collect();
+    assert_eq!(again, before);
+    assert!(again.contains(&(Strategy::new("hybrid"), 0.75, 2)));
+    engine.close().unwrap();
+    drop(engine);
+    let reopened = open(&data, Vec::new());
+    assert_eq!(
+        reopened.learned().iter().map(|(_, learned)| learned.outcomes).sum::<u64>(),
+        2,
+        "from the snapshot"
+    );
+}
+
+#[test]
+fn files_are_skipped_replaced_and_pruned() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let engine = open(&folder.path().join("data"), Vec::new());
+    let all = std::slice::from_ref(&library);
+    ingest(&engine, all);
+    let again = ingest(&engine, all);
+    assert_eq!((again.documents, again.unchanged), (0, 3));
+
+    fs::write(
+        library.join("billing.txt"),
+        "Invoices are sent by carrier pigeon on Fridays, weather permitting.",
+    )
+    .unwrap();
+    fs::remove_file(library.join("rooms.csv")).unwrap();
+    fs::write(library.join("broken.pdf"), b"%PDF-1.7 and nothing more").unwrap();
+    let report = engine.ingest(all, IngestOptions { prune: true }, &|_| {}).unwrap();
+    assert_eq!((report.documents, report.unchanged, report.removed), (1, 1, 1));
+    assert_eq!(report.refused.len(), 1);
+    assert!(report.refused[0].path.ends_with("broken.pdf"), "{:?}", report.refused);
+
+    let find = |text: &str| {
+        let answered = runtime().block_on(engine.search(question(text), Pinned::default())).unwrap();
+        answered.answer.evidence.iter().map(|evidence| evidence.text.clone()).collect::<Vec<_>>().join("\n")
+    };
+    assert!(find("carrier pigeon").contains("pigeon"));
+    assert!(!find("invoices Monday month post").contains("Monday"), "the old text is gone");
+    assert!(!find("Borealis fourth floor").contains("Borealis"), "the pruned file is gone");
+    assert!(engine.agreement().unwrap().holds());
+}
+
+#[test]
+fn indexes_that_are_lost_are_built_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let data = folder.path().join("data");
+    ingest(&open(&data, Vec::new()), &[library]);
+    for lost in [&["lexical"][..], &["vectors"], &["lexical", "vectors"]] {
+        lost.iter().for_each(|name| fs::remove_dir_all(data.join(name)).unwrap());
+        let engine = open(&data, Vec::new());
+        let agreement = engine.agreement().unwrap();
+        assert!(agreement.holds() && agreement.chunks > 0, "{lost:?}: {agreement:?}");
+        let answered =
+            runtime().block_on(engine.search(question("cached answers expire"), Pinned::default())).unwrap();
+        assert!(answered.answer.evidence[0].document_key.ends_with("caching.md"));
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_is_an_error_that_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(&folder.path().join("data"), Vec::new());
+    runtime().block_on(async {
+        let strategy = |name: &str| Pinned { strategy: Some(Strategy::new(name)), answerer: None };
+        let model = Pinned { strategy: None, answerer: Some(Answerer::Model("gpt".to_owned())) };
+        let search = |text: &'static str, pinned| engine.search(question(text), pinned);
+        assert!(matches!(search(" \n", Pinned::default()).await, Err(EngineError::InvalidQuery(_))));
+        assert!(matches!(search("x", strategy("magic")).await, Err(EngineError::UnknownStrategy { name, .. }) if name == "magic"));
+        // The encoder of this test has no token embeddings.
+        assert!(matches!(search("x", strategy("reranked")).await, Err(EngineError::UnknownStrategy { .. })));
+        let answered = engine.answer(question("x"), model, Sampling::default()).await;
+        assert!(matches!(answered.err(), Some(EngineError::UnknownModel { .. })));
+        let nobody = RequestId::from_parts(1, 1);
+        let thumb = Judgement::Thumb { up: true };
+        assert!(matches!(engine.feedback(nobody, thumb, None).await, Err(EngineError::UnknownRequest(id)) if id == nobody));
+        let found = search("anything", Pinned::default()).await.unwrap();
+        let id = found.decision.id;
+        assert!(found.answer.evidence.is_empty());
+        for value in [-0.1, 1.1, f64::NAN] {
+            let outcome = engine.feedback(id, Judgement::Score { value }, None).await;
+            assert!(matches!(outcome, Err(EngineError::InvalidFeedback(_))), "{value}");
+        }
+        let passage = Judgement::Passage { chunk: ChunkId(99), correct: true };
+        assert!(matches!(engine.feedback(id, passage, None).await, Err(EngineError::UnknownChunk { .. })));
+    });
+}
+
+#[test]
+fn a_data_directory_belongs_to_one_process_and_one_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let first = open(&data, Vec::new());
+    let parts =
+        || Parts { embedder: Arc::new(WordVectors), models: Vec::new(), clock: Arc::new(SystemClock) };
+    let second = Engine::open(EngineSettings::new(&data), parts()).err().unwrap().to_string();
+    assert!(second.contains("in use by another burnish"), "{second}");
+    drop(first);
+    fs::write(data.join("encoding.json"), r#"{"embedding_model":"another","dimensions":3}"#).unwrap();
+    let other = Engine::open(EngineSettings::new(&data), parts()).err().unwrap().to_string();
+    assert!(other.contains("embedded with `another`"), "{other}");
+    // Root may write anywhere, but not below a file.
+    let below = data.join("encoding.json").join("data");
+    let unwritable = Engine::open(EngineSettings::new(below), parts()).err().unwrap().to_string();
+    assert!(unwritable.contains("cannot be made"), "{unwritable}");
+}
+
+#[test]
+fn filters_hold_for_every_strategy() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let engine = open(&folder.path().join("data"), Vec::new());
+    ingest(&engine, &[library]);
+    let only = Condition::Equals("format".to_owned(), MetadataValue::Text("csv".to_owned()));
+    for strategy in engine.strategies() {
+        let query =
+            Query { filter: Filter { all: vec![only.clone()] }, ..question("cached answers room Atlas") };
+        let (evidence, _) = engine.probe(&query, &strategy).unwrap();
+        assert!(
+            !evidence.is_empty() && evidence.iter().all(|found| found.document_key.ends_with("rooms.csv")),
+            "{strategy}"
+        );
+    }
+}
+
+#[test]
+fn models_answer_degrade_and_break_off() {
+    let text = |words: &str| Ok(ModelEvent::Text(words.to_owned()));
+    let usage = Usage { input_tokens: 30, output_tokens: 4 };
+    let end = Ok(ModelEvent::Finished { reason: "length".to_owned(), usage: Some(usage) });
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let answer = |words: Vec<Result<ModelEvent, &'static str>>| {
+        let engine = open(&folder.path().join("data"), vec![Arc::new(Scripted { words })]);
+        ingest(&engine, std::slice::from_ref(&library));
+        runtime().block_on(async {
+            let asked = question("When do cached answers expire?");
+            let answering = engine.answer(asked, Pinned::default(), Sampling::default()).await.unwrap();
+            whole(answering).await
+        })
+    };
+    let (words, whole) = answer(vec![text("After thirty "), text("minutes [1]."), end]);
+    let whole = whole.unwrap();
+    assert_eq!(words, "After thirty minutes [1].");
+    assert_eq!((whole.citations.len(), whole.usage, whole.finish_reason.as_str()), (1, usage, "length"));
+    assert_eq!((whole.found, whole.degraded), (true, None));
+
+    let (words, whole) = answer(vec![Err("nobody there")]);
+    assert!(words.contains("thirty minutes") && whole.unwrap().degraded.unwrap().contains("scripted"));
+
+    let (words, whole) = answer(vec![text("After "), Err("cut")]);
+    assert_eq!(words, "After ");
+    assert!(matches!(whole, Err(EngineError::Model(_))));
+
+    let (_, whole) = answer(vec![text("I don't find that in your documents.")]);
+    assert!(!whole.unwrap().found);
+}

@@ -1,0 +1,54 @@
+//! What `/openapi.json` says is what there is.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::harness::Server;
+
+#[tokio::test]
+async fn every_described_route_answers() {
+    let server = Server::start().await;
+    let description = server.get_json("/openapi.json").await;
+    assert_eq!(description, burnish_server::openapi());
+    let mut routes = Vec::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (name, operation) in operations.as_object().unwrap() {
+            let method: Method = name.to_uppercase().parse().unwrap();
+            let response = server.request(method.clone(), &path.replace("{id}", "0")).send().await.unwrap();
+            let status = response.status().as_u16();
+            let described = operation["responses"].get(status.to_string()).is_some();
+            assert!(described || status == 415, "{method} {path} answered {status}, which is not described");
+            if status >= 400 && status != 415 {
+                let error: Value = response.json().await.unwrap();
+                // Not the router's own.
+                assert!(error["error"]["param"].is_string(), "{method} {path}: {error}");
+            }
+            routes.push(format!("{method} {path}"));
+        }
+    }
+    routes.sort();
+    insta::assert_snapshot!(routes.join("\n"), @"");
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let description = burnish_server::openapi();
+    let mut references = Vec::new();
+    collect(&description, &mut references);
+    assert!(references.len() > 20);
+    for reference in references {
+        let pointer = reference.trim_start_matches('#');
+        assert!(description.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            references.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|field| collect(field, references));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, references)),
+        _ => {}
+    }
+}

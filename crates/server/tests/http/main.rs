@@ -1,0 +1,11 @@
+//! The API and the page over a real port, with a real client, before a real engine in a directory of its own.
+
+#![expect(clippy::unwrap_used, reason = "functions that tests call are tests too")]
+
+mod answers;
+mod bad_input;
+mod corpus;
+mod description;
+mod harness;
+mod page;
+mod serving;

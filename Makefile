@@ -41,6 +41,7 @@ unit: model
 
 e2e: prepare model
 	cargo build --package burnish --quiet
+	scripts/test-measures $(TARGET)/debug/burnish $(VENV)/bin/python
 	scripts/test-e2e $(TARGET)/debug/burnish $(VENV)/bin/python
 
 deny: prepare

@@ -67,6 +67,7 @@ class Page:
         self.driver = webdriver.Chrome(options=options, service=service)
         self.base, self.output = base, output
         self.resize(DESKTOP)
+        self.scheme("light")
 
     def open(self, path):
         self.driver.get(self.base + path)
@@ -110,12 +111,15 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def scheme(self, name):
-        features = [{"name": "prefers-color-scheme", "value": name}]
+        features = [
+            {"name": "prefers-color-scheme", "value": name},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
-    def picture(self, name):
-        """A screenshot of the whole page."""
-        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+    def picture(self, name, whole=True):
+        """A screenshot of the whole page, or of what is in view."""
+        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
         (self.output / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
 
     def complaints(self):
@@ -150,7 +154,7 @@ def ask_and_judge(page, question):
     quote = page.one("dialog.panel mark").text
     text = page.one("#answer .text").text
     check("the citation opens the passage with the quote marked", quote and quote in text, (quote, text))
-    page.picture("passage-desktop")
+    page.picture("passage-desktop", whole=False)
     holds = "dialog.panel [data-holds]"
     chunk = int(page.one(holds).get_attribute("data-holds"))
     page.one(holds).click()
@@ -235,12 +239,13 @@ def last_page(page):
 
 def states(page):
     """Nothing found, and an error, are said in words."""
+    page.resize(DESKTOP)
+    page.scheme("light")
     page.open("/")
     page.ask("zyzzyva quokka bathyscaphe marmalade")
     check("that nothing was found is said", page.one("#answer .text").text.strip())
     page.picture("nothing-desktop")
     page.script("document.querySelector('#model').add(new Option('x', 'no-such-model', true, true))")
-    page.script("document.querySelector('#model').value = 'no-such-model'")
     page.one("#question").send_keys(Keys.ENTER)
     notice = page.one("#result .notice.bad").text
     check("the API's own words are shown on an error", "no-such-model" in notice, notice)
@@ -262,16 +267,16 @@ def looks(page, question):
             grounds.add(page.script("return getComputedStyle(document.body).backgroundColor"))
             page.open("/")
             page.ask(question)
-            page.script("document.querySelectorAll('.passage, .planned').forEach((it, place) => { it.open = place !== 1; })")
+            page.script("for (const name of ['.passage', '.planned']) document.querySelector(name).open = true")
             shown(page, f"answer-{device}-{scheme}", size)
     check("dark mode is dark", len(grounds) == 2, grounds)
     page.one(".cite").click()
     page.one("dialog.panel[open]")
-    shown(page, "passage-phone-dark", PHONE)
+    shown(page, "passage-phone-dark", PHONE, whole=False)
 
 
-def shown(page, name, size):
-    page.picture(name)
+def shown(page, name, size, whole=True):
+    page.picture(name, whole)
     width = page.script("return document.documentElement.scrollWidth")
     check(f"{name} fits its width", width <= size[0], width)
 

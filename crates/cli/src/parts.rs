@@ -24,12 +24,7 @@ pub(crate) fn engine(config: &Config) -> Result<Arc<Engine>> {
 pub(crate) fn embedder(config: &EmbeddingConfig) -> Result<Arc<dyn Embedder>> {
     match config {
         EmbeddingConfig::Local { path, threads, cached_queries } => {
-            let encoder = LocalEncoder::load(path, threads_or_cores(*threads)).with_context(|| {
-                format!(
-                    "no embedding model in `{}` (`scripts/get-model` fetches the default one)",
-                    path.display()
-                )
-            })?;
+            let encoder = LocalEncoder::load(path, *threads)?;
             Ok(Arc::new(CachedEmbedder::new(encoder, *cached_queries)))
         }
         EmbeddingConfig::Remote { url, model, api_key, cached_queries } => {
@@ -37,13 +32,6 @@ pub(crate) fn embedder(config: &EmbeddingConfig) -> Result<Arc<dyn Embedder>> {
             settings.api_key = api_key.clone();
             Ok(Arc::new(CachedEmbedder::new(RemoteEmbedder::connect(settings)?, *cached_queries)))
         }
-    }
-}
-
-pub(crate) fn threads_or_cores(threads: usize) -> usize {
-    match threads {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        some => some,
     }
 }
 

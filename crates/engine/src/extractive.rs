@@ -13,7 +13,7 @@ const SENTENCES: usize = 60;
 /// Sentences that are quoted at most.
 const QUOTED: usize = 3;
 /// Further sentences are quoted while their support is at least this share of the best one's.
-const FURTHER_SHARE: f32 = 0.9;
+const FURTHER_SHARE: f32 = 0.85;
 /// How much the passage that a sentence stands in counts beside the sentence itself.
 const PASSAGE_WEIGHT: f32 = 0.3;
 /// Shorter ones are headings and fragments.

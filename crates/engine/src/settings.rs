@@ -64,6 +64,6 @@ pub struct AnswerSettings {
 
 impl Default for AnswerSettings {
     fn default() -> Self {
-        Self { context_tokens: 1_600, smallest_support: 0.45 }
+        Self { context_tokens: 1_600, smallest_support: 0.32 }
     }
 }

@@ -40,9 +40,8 @@ struct Description;
 /// The description of the API, in the form of OpenAPI 3.1.
 pub fn openapi() -> serde_json::Value {
     let settings = ServerSettings::default();
-    let mut parts = [work(&settings), uploads(&settings), operations()].into_iter();
     let mut api = Description::openapi();
-    for part in parts.by_ref() {
+    for part in [work(&settings), uploads(&settings), operations()] {
         api.merge(part.into_openapi());
     }
     // A description is plain data, which always has a JSON form.

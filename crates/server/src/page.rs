@@ -24,7 +24,6 @@ use crate::extract::Parameters;
 use crate::question::Question;
 
 use answer::AnswerView;
-use assets::Assets;
 
 /// The templates, parsed once.
 pub(crate) struct Templates(Environment<'static>);
@@ -33,7 +32,7 @@ impl Default for Templates {
     fn default() -> Self {
         let mut templates = Environment::new();
         templates.set_auto_escape_callback(|_| AutoEscape::Html);
-        templates.add_global("assets", view(&Assets::addresses()));
+        templates.add_global("assets", assets::addresses());
         for (name, source) in [
             ("base.html", include_str!("../templates/base.html")),
             ("ask.html", include_str!("../templates/ask.html")),
@@ -139,7 +138,7 @@ async fn ask(
         Err(error) => (error.status(), None, Some(error.message)),
     };
     let values = context! {
-        here => "ask", question => q, models => view(&choices(&app)), model,
+        here => "ask", question => q.unwrap_or_default(), models => view(&choices(&app)), model,
         answer => view(&answer), error, totals => totals_view(totals), max_query_chars => app.settings.max_query_chars,
     };
     match app.templates.render("ask.html", values) {

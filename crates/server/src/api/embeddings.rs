@@ -19,7 +19,7 @@ const MAX_TEXTS: usize = 2_048;
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct EmbeddingsRequest {
-    /// The embedding model's name, as `/v1/models` lists it.
+    /// The embedding model's name, as `/v1/models` lists it; what follows its `@` may be left out.
     model: String,
     /// A text, or up to 2048 of them.
     #[schema(value_type = Vec<String>)]
@@ -94,7 +94,7 @@ pub(super) async fn embed(
 ) -> Result<Json<EmbeddingsResponse>, ApiError> {
     let engine = &app.engine;
     let model = engine.embedding_model();
-    if request.model != model {
+    if !super::models::names(&request.model, model) {
         let message = format!("no embedding model is called `{}`; there is: {model}", request.model);
         return Err(ApiError::new(Code::ModelNotFound, message).at("model"));
     }

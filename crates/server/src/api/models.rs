@@ -14,6 +14,7 @@ use crate::error::{ApiError, Code, ErrorBody};
 pub(super) const PLANNER: &str = "burnish";
 /// `burnish/extractive` answers by quotation, whatever models there are.
 const EXTRACTIVE: &str = "extractive";
+const ENCODER: &str = "encoder";
 
 /// The models that a request may name.
 #[derive(Serialize, ToSchema)]
@@ -53,7 +54,8 @@ pub(super) async fn retrieve(
     Path(id): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
     let mut models = all(&app.engine).into_iter();
-    models.find(|model| model.id == id).map(Json).ok_or_else(|| unknown(&app.engine, &id))
+    let found = models.find(|model| model.id == id || (model.owned_by == ENCODER && names(&id, &model.id)));
+    found.map(Json).ok_or_else(|| unknown(&app.engine, &id))
 }
 
 /// The same, for a name with a plain slash in it.
@@ -64,11 +66,16 @@ pub(super) async fn retrieve_owned(
     retrieve(state, Path(format!("{owner}/{name}"))).await
 }
 
+/// Whether `name` stands for the embedding model `model`, whose version after the `@` may be left out.
+pub(super) fn names(name: &str, model: &str) -> bool {
+    name == model || model.split_once('@').is_some_and(|(plain, _)| plain == name)
+}
+
 fn all(engine: &Engine) -> Vec<Model> {
     let model = |id, owned_by| Model { id, object: "model", created: 0, owned_by };
     let ours = answering(engine).into_iter().map(|id| model(id, "burnish"));
     let configured = engine.models().into_iter().map(|id| model(id, "provider"));
-    let embedding = std::iter::once(model(engine.embedding_model().to_owned(), "encoder"));
+    let embedding = std::iter::once(model(engine.embedding_model().to_owned(), ENCODER));
     ours.chain(configured).chain(embedding).collect()
 }
 
@@ -103,4 +110,21 @@ fn unknown(engine: &Engine, model: &str) -> ApiError {
     let shown: String = model.chars().take(128).collect();
     let message = format!("no model is called `{shown}`; questions can be put to: {known}");
     ApiError::new(Code::ModelNotFound, message).at("model")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_an_embedding_model_may_be_left_out() {
+        for (name, model, expected) in [
+            ("mini@12", "mini@12", true),
+            ("mini", "mini@12", true),
+            ("mini", "mini", true),
+            ("min", "mini@12", false),
+        ] {
+            assert_eq!(names(name, model), expected, "{name} {model}");
+        }
+    }
 }

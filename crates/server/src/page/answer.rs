@@ -103,7 +103,7 @@ impl AnswerView {
                 quality: format!("{:.2}", prediction.quality),
                 deviation: format!("{:.2}", prediction.quality_deviation),
                 outcomes: prediction.outcomes,
-                latency: milliseconds(prediction.latency_ms),
+                latency: expected_latency(prediction.latency_ms),
                 propensity: format!("{:.1} %", candidate.propensity * 100.0),
                 chosen: place == decision.chosen,
             }
@@ -275,6 +275,11 @@ pub(super) fn day_and_time(at: Timestamp) -> String {
 fn share(value: f32, most: f32) -> String {
     let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
     format!("{:.1}", share * 100.0)
+}
+
+/// A strategy that has not run since the start has none to expect.
+fn expected_latency(ms: f64) -> String {
+    if ms > 0.0 { milliseconds(ms) } else { "–".to_owned() }
 }
 
 fn milliseconds(ms: f64) -> String {

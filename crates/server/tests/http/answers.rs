@@ -1,8 +1,11 @@
 //! Questions, their answers whole and streamed, and what is said of them afterwards.
 
+use std::sync::Arc;
+
+use burnish_server::ServerSettings;
 use serde_json::{Value, json};
 
-use super::harness::{EMBEDDING_MODEL, MODEL, Server, events};
+use super::harness::{EMBEDDING_MODEL, MODEL, Parrot, Server, events};
 
 const QUESTION: &str = "At how many degrees is green tea brewed?";
 
@@ -71,6 +74,18 @@ async fn streams_begin_with_the_plan_and_end_with_the_citations() {
     assert_eq!(last["burnish"]["citations"][0]["marker"], 1);
     assert_eq!(usage["choices"], json!([]));
     assert_eq!(usage["usage"]["total_tokens"], 15);
+}
+
+#[tokio::test]
+async fn answers_that_break_off_say_so() {
+    let parrot = Parrot { breaks_off: true, ..Parrot::default() };
+    let server = Server::with(ServerSettings::default(), vec![Arc::new(parrot)]).await.filled().await;
+    let whole = server.chat(MODEL, QUESTION, false).await;
+    assert_eq!(whole.status(), 502);
+    let body = server.chat(MODEL, QUESTION, true).await.text().await.unwrap();
+    let last: Value = serde_json::from_str(events(&body).last().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "upstream_failed");
+    assert!(last["error"]["message"].as_str().unwrap().contains(MODEL) && !body.contains("secret.example"));
 }
 
 #[tokio::test]

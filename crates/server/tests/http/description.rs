@@ -27,7 +27,24 @@ async fn every_described_route_answers() {
         }
     }
     routes.sort();
-    insta::assert_snapshot!(routes.join("\n"), @"");
+    insta::assert_snapshot!(routes.join("\n"), @r"
+    DELETE /v1/documents/{id}
+    GET /healthz
+    GET /metrics
+    GET /openapi.json
+    GET /readyz
+    GET /v1/chunks/{id}
+    GET /v1/decisions/{id}
+    GET /v1/documents
+    GET /v1/documents/{id}
+    GET /v1/models
+    GET /v1/models/{id}
+    POST /v1/chat/completions
+    POST /v1/documents
+    POST /v1/embeddings
+    POST /v1/feedback
+    POST /v1/search
+    ");
 }
 
 #[test]

@@ -62,9 +62,10 @@ fn embed(text: &str) -> Embedding {
     vector.iter().map(|value| value / length).collect()
 }
 
-/// A language model that says two words and waits to be told before the second one.
+/// A language model that says two things, and waits to be told or breaks off where a test wants that.
 #[derive(Default)]
 pub(crate) struct Parrot {
+    pub(crate) breaks_off: bool,
     pub(crate) before_the_first: Option<Arc<Notify>>,
     pub(crate) before_the_second: Option<Arc<Notify>>,
 }
@@ -79,10 +80,14 @@ impl LanguageModel for Parrot {
             if let Some(told) = &self.before_the_first {
                 told.notified().await;
             }
-            let told = self.before_the_second.clone();
+            let (told, breaks_off) = (self.before_the_second.clone(), self.breaks_off);
             let words = stream::unfold(0, move |place| {
                 let told = told.clone();
                 async move {
+                    if breaks_off && place == 1 {
+                        let (model, reason) = (MODEL.to_owned(), "at https://secret.example".to_owned());
+                        return Some((Err(ModelError::Unreachable { model, reason }), place + 2));
+                    }
                     let event = match place {
                         0 => ModelEvent::Text("So it".to_owned()),
                         1 => {

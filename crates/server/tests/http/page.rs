@@ -51,6 +51,7 @@ async fn each_state_says_what_is_the_matter() {
         assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8", "{path}");
         let page = response.text().await.unwrap();
         assert!(page.contains(words), "{path}: {page}");
+        assert!(!page.contains("None"), "{path}: {page}");
     }
 }
 

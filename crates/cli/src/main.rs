@@ -10,10 +10,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Returns memory to the system sooner than the system's own allocator does after large ingestions.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // A PDF is parsed in a process of its own, which is this program called again.
     if let Some(code) = burnish_ingest::run_isolated_parser(std::env::args_os()) {

@@ -43,6 +43,7 @@ struct RawServer {
     max_concurrent_requests: usize,
     max_query_chars: usize,
     max_upload_mib: usize,
+    host_names: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -282,6 +283,7 @@ fn validate(raw: Raw) -> Result<Config> {
         max_concurrent_requests: server.max_concurrent_requests,
         max_query_chars: server.max_query_chars,
         max_upload_bytes: server.max_upload_mib << 20,
+        host_names: server.host_names,
         ..ServerSettings::default()
     };
     let models = models.into_iter().map(validate_model).collect::<Result<Vec<_>>>()?;

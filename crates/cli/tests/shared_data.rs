@@ -1,8 +1,6 @@
 //! Every file of a folder of all formats, encrypted and malformed ones among them, through the real program: parsed,
 //! or refused with a reason. The folder is `ingest_docs` where `BURNISH_SHARED_DATA` names public data.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking, and says why it was skipped")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

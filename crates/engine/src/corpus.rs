@@ -147,14 +147,14 @@ impl Corpus {
         self.catch_up(&mut writer)?;
         let change = self.store.remove_documents(documents)?;
         self.apply(&mut writer, &change)?;
-        self.show(&writer)
+        self.show(&mut writer)
     }
 
     /// Lets readers find everything stored so far.
     pub(crate) fn publish(&self) -> Result<(), EngineError> {
         let mut writer = self.writer.lock();
         self.catch_up(&mut writer)?;
-        self.show(&writer)?;
+        self.show(&mut writer)?;
         if writer.since_checkpoint >= CHECKPOINT_CHUNKS { self.write_out(&mut writer) } else { Ok(()) }
     }
 
@@ -163,7 +163,7 @@ impl Corpus {
         let mut writer = self.writer.lock();
         self.catch_up(&mut writer)?;
         if self.lexical.generation() < writer.lexical {
-            self.show(&writer)?;
+            self.show(&mut writer)?;
         }
         self.write_out(&mut writer)
     }
@@ -189,7 +189,7 @@ impl Corpus {
             let (lexical, vectors) = (writer.lexical, writer.vectors);
             tracing::info!(%newest, %lexical, %vectors, "bringing the indexes up to the store");
             self.catch_up(&mut writer)?;
-            self.show(&writer)?;
+            self.show(&mut writer)?;
         }
         let chunks = self.store.totals()?.chunks;
         if self.lexical.count()? != chunks || self.vectors.count()? != chunks {
@@ -229,8 +229,12 @@ impl Corpus {
         Ok(())
     }
 
-    fn show(&self, writer: &Writer) -> Result<(), EngineError> {
-        self.lexical.commit(writer.lexical)?;
+    fn show(&self, writer: &mut Writer) -> Result<(), EngineError> {
+        if let Err(error) = self.lexical.commit(writer.lexical) {
+            // What could not be committed was rolled back, and is applied again from the store.
+            writer.lexical = self.lexical.generation();
+            return Err(error.into());
+        }
         self.vectors.publish();
         Ok(())
     }

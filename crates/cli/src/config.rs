@@ -143,7 +143,10 @@ pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config> 
         None if Path::new(DEFAULT_FILE).exists() => merge_file(&mut settings, Path::new(DEFAULT_FILE))?,
         None => {}
     }
-    merge_variables(&mut settings, std::env::vars())?;
+    // What is not UTF-8 can't be one of ours.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    merge_variables(&mut settings, variables)?;
     if let Some(data) = overrides.data {
         set(&mut settings, "store", "data", toml::Value::String(data.display().to_string()));
     }

@@ -46,6 +46,8 @@ struct Ending {
     decision: Decision,
     recorded: Recorded,
     evidence: Vec<Evidence>,
+    /// How many of the passages a model was shown.
+    shown: usize,
     timings: Vec<StageTiming>,
     started: Instant,
 }
@@ -73,11 +75,12 @@ impl Engine {
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let answerer = plan.as_ref().map_or(Answerer::Extractive, |plan| plan.answerer.clone());
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
-        let ending = Ending {
+        let mut ending = Ending {
             engine: Arc::clone(self),
             decision: decision.clone(),
             recorded,
             evidence: evidence.clone(),
+            shown: 0,
             timings,
             started: Instant::now(),
         };
@@ -89,6 +92,7 @@ impl Engine {
             Some(model) if !evidence.is_empty() => {
                 let context =
                     prompt::pack(&evidence, context_tokens, |text| self.embedder.count_tokens(text));
+                ending.shown = context.len();
                 let request = ModelRequest {
                     messages: prompt::messages(&asked, context),
                     max_tokens: sampling.max_tokens,
@@ -174,7 +178,7 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
                 }
                 Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
                 None => {
-                    written.citations = prompt::citations(&written.text, &ending.evidence);
+                    written.citations = prompt::citations(&written.text, &ending.evidence[..ending.shown]);
                     written.found = !written.text.contains(prompt::NOT_FOUND);
                     return Some((finish(ending, written).await, None));
                 }
@@ -185,7 +189,7 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let Ending { engine, decision, recorded, evidence, mut timings, started } = ending;
+    let Ending { engine, decision, recorded, evidence, shown: _, mut timings, started } = ending;
     timings.push(timing(Stage::Generate, started));
     let answer = Answer {
         text: written.text,

@@ -117,7 +117,10 @@ impl Engine {
         listener: Listener<'_>,
     ) -> Result<IngestReport, EngineError> {
         let started = Instant::now();
-        let discovery = discover(paths);
+        // Keys are absolute, so that they mean one file wherever the program is started.
+        let paths: Vec<PathBuf> =
+            paths.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
+        let discovery = discover(&paths);
         listener(IngestEvent::Found { files: discovery.files.len() });
         let mut report = self.run(listener, |items| {
             let refused = discovery.refused.iter().map(|refusal| Item::Refused(refused(refusal)));
@@ -130,7 +133,7 @@ impl Engine {
             Ok(())
         })?;
         if options.prune {
-            report.removed += self.prune(paths, &discovery.files)?;
+            report.removed += self.prune(&paths, &discovery.files)?;
         }
         self.corpus.checkpoint()?;
         report.seconds = started.elapsed().as_secs_f64();
@@ -242,7 +245,9 @@ impl Engine {
         }
         Ok(match outcome {
             Ok(()) => {
-                let vanished = known.into_values().map(|(id, _)| id).collect();
+                // A record that could not be read may be a newer version of one that is stored.
+                let vanished =
+                    if complete { known.into_values().map(|(id, _)| id).collect() } else { Vec::new() };
                 send(
                     items,
                     Item::Finished(Source { path: source.to_owned(), content_hash, vanished, complete }),
@@ -346,8 +351,10 @@ impl Engine {
         let mut gone = Vec::new();
         for source in self.store.sources()? {
             let path = Path::new(&source);
-            let below = paths.iter().any(|root| path.starts_with(root));
-            if below && !present.iter().any(|file| file == path) && !path.exists() {
+            // A root that is not there may be a disk that is not mounted.
+            let below = paths.iter().any(|root| root.exists() && path.starts_with(root));
+            let is_gone = matches!(path.try_exists(), Ok(false));
+            if below && is_gone && !present.iter().any(|file| file == path) {
                 gone.extend(self.store.source_documents(&source)?.into_iter().map(|(id, ..)| id));
             }
         }

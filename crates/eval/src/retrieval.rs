@@ -49,7 +49,9 @@ pub fn evaluate(
     seed: u64,
     sink: RankingSink<'_>,
 ) -> Result<StrategyReport, EvalError> {
-    let prefix = format!("{}#", dataset.corpus_path().display());
+    let corpus =
+        std::path::absolute(dataset.corpus_path()).unwrap_or_else(|_| dataset.corpus_path().to_owned());
+    let prefix = format!("{}#", corpus.display());
     let nothing = Grades::new();
     let mut values: BTreeMap<Measure, Vec<f64>> = BTreeMap::new();
     let mut latencies = Vec::with_capacity(dataset.queries.len());

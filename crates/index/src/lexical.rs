@@ -150,7 +150,7 @@ impl TantivyIndex {
     }
 
     fn value_query(&self, field: &str, value: &MetadataValue) -> Box<dyn Query> {
-        let mut term = Term::from_field_json_path(self.fields.metadata, field, false);
+        let mut term = Term::from_field_json_path(self.fields.metadata, &escaped(field), false);
         match value {
             MetadataValue::Text(text) => term.append_type_and_str(text),
             MetadataValue::Bool(flag) => term.append_type_and_fast_value(*flag),
@@ -161,7 +161,7 @@ impl TantivyIndex {
 
     fn range_query(&self, field: &str, low: f64, high: f64) -> Box<dyn Query> {
         let bound = |value: f64| {
-            let mut term = Term::from_field_json_path(self.fields.metadata, field, false);
+            let mut term = Term::from_field_json_path(self.fields.metadata, &escaped(field), false);
             term.append_type_and_fast_value(value);
             Bound::Included(term)
         };
@@ -300,6 +300,11 @@ fn document(fields: Fields, chunk: &IndexedChunk) -> TantivyDocument {
     });
     document.add_object(fields.metadata, metadata.collect());
     document
+}
+
+/// A field's name whose dots are part of it, and no path.
+fn escaped(field: &str) -> String {
+    field.replace('.', "\\.")
 }
 
 fn chunk_column(segment: &SegmentReader) -> tantivy::Result<Column<u64>> {

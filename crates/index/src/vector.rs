@@ -23,7 +23,7 @@ const EXPANSION_SEARCH: usize = 96;
 /// Up to this many allowed chunks, comparing all of them is faster than walking the graph, and exact.
 const EXACT_SCAN_LIMIT: u64 = 16_384;
 /// Searches and the writer each hold one of usearch's thread slots while they run.
-const THREAD_SLOTS: usize = 256;
+const THREAD_SLOTS: usize = 640;
 const SMALLEST_CAPACITY: usize = 1_024;
 /// The graph is built anew at a commit when this share of its nodes is dead.
 const DEAD_SHARE: f64 = 0.25;
@@ -158,18 +158,23 @@ impl VectorIndex for UsearchIndex {
                 .collect()
         };
         self.make_room(fresh.len())?;
-        {
+        // Hidden before they are there, so that no search meets one in between.
+        self.graph.write().unpublished.extend(fresh.iter().map(|chunk| chunk.id.0));
+        let outcome = {
             let graph = self.graph.read();
-            for chunk in &fresh {
-                graph.index.add(chunk.id.0, &chunk.embedding).map_err(|error| self.failed(&error))?;
-            }
+            fresh.iter().enumerate().try_for_each(|(done, chunk)| {
+                graph.index.add(chunk.id.0, &chunk.embedding).map_err(|error| (done, error.to_string()))
+            })
+        };
+        if let Err((done, reason)) = outcome {
+            // What is in the graph already is not added again when this is tried again.
+            self.graph.write().dead.extend(fresh[..done].iter().map(|chunk| chunk.id.0));
+            return Err(self.failed(&reason));
         }
         let mut graph = self.graph.write();
         for chunk in added {
-            let new = graph.live.insert(chunk.id.0);
-            if !graph.dead.remove(chunk.id.0) && new {
-                graph.unpublished.insert(chunk.id.0);
-            }
+            graph.live.insert(chunk.id.0);
+            graph.dead.remove(chunk.id.0);
         }
         for id in removed {
             graph.unpublished.remove(id.0);
@@ -238,7 +243,7 @@ impl VectorIndex for UsearchIndex {
 
     fn count(&self) -> Result<u64, IndexError> {
         let graph = self.graph.read();
-        Ok(graph.live.len() - graph.unpublished.len())
+        Ok((&graph.live - &graph.unpublished).len())
     }
 
     fn chunk_ids(&self) -> Result<Vec<ChunkId>, IndexError> {

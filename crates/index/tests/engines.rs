@@ -29,6 +29,7 @@ fn chunk(id: u64, text: &str) -> IndexedChunk {
             MetadataValue::Text(if id.is_multiple_of(2) { "pdf" } else { "html" }.to_owned()),
         ),
         ("year".to_owned(), MetadataValue::Number(2000.0 + id as f64)),
+        ("a.b".to_owned(), MetadataValue::Text("dotted".to_owned())),
         ("draft".to_owned(), MetadataValue::Bool(id.is_multiple_of(3))),
     ]);
     IndexedChunk {
@@ -111,7 +112,14 @@ fn filters_mean_the_same_to_both_engines() {
     vectors.publish();
     let text = |value: &str| MetadataValue::Text(value.to_owned());
     let field = |name: &str| name.to_owned();
-    let cases: [(Filter, &[u64]); 7] = [
+    let cases: [(Filter, &[u64]); 8] = [
+        (
+            only(vec![
+                Condition::Equals(field("a.b"), text("dotted")),
+                Condition::Equals(field("year"), MetadataValue::Number(2005.0)),
+            ]),
+            &[5],
+        ),
         (only(vec![Condition::Equals(field("format"), text("pdf"))]), &[2, 4, 6, 8, 10, 12]),
         (only(vec![Condition::Equals(field("year"), MetadataValue::Number(2003.0))]), &[3]),
         (only(vec![Condition::Between(field("year"), 2010.5, 2012.0)]), &[11, 12]),

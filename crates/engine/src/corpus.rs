@@ -320,17 +320,9 @@ fn check_encoding(data: &Path, embedder: &dyn Embedder) -> Result<(), EngineErro
             let encoding =
                 Encoding { embedding_model: embedder.model().to_owned(), dimensions: embedder.dimensions() };
             let text = serde_json::to_vec(&encoding).map_err(|error| refused(error.to_string()))?;
-            replace(&path, &text).map_err(|error| refused(format!("cannot be written: {error}")))
+            burnish_index::replace_file(&path, &text)
+                .map_err(|error| refused(format!("cannot be written: {error}")))
         }
         Err(error) => Err(refused(format!("cannot be read: {error}"))),
     }
-}
-
-/// Writes a file so that a crash leaves all of it or nothing.
-fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let draft = path.with_extension("draft");
-    let mut file = File::create(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(draft, path)
 }

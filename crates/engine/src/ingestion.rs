@@ -133,7 +133,7 @@ impl Engine {
             Ok(())
         })?;
         if options.prune {
-            report.removed += self.prune(&paths, &discovery.files)?;
+            report.removed += self.prune(&paths)?;
         }
         self.corpus.checkpoint()?;
         report.seconds = started.elapsed().as_secs_f64();
@@ -347,14 +347,14 @@ impl Engine {
     }
 
     /// Drops the documents of files that were below `paths` and are gone.
-    fn prune(&self, paths: &[PathBuf], present: &[PathBuf]) -> Result<u64, EngineError> {
+    fn prune(&self, paths: &[PathBuf]) -> Result<u64, EngineError> {
         let mut gone = Vec::new();
         for source in self.store.sources()? {
             let path = Path::new(&source);
             // A root that is not there may be a disk that is not mounted.
             let below = paths.iter().any(|root| root.exists() && path.starts_with(root));
             let is_gone = matches!(path.try_exists(), Ok(false));
-            if below && is_gone && !present.iter().any(|file| file == path) {
+            if below && is_gone {
                 gone.extend(self.store.source_documents(&source)?.into_iter().map(|(id, ..)| id));
             }
         }

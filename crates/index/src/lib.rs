@@ -5,5 +5,6 @@ mod files;
 mod lexical;
 mod vector;
 
+pub use files::replace_file;
 pub use lexical::TantivyIndex;
 pub use vector::{FilterResolver, UsearchIndex};

@@ -337,7 +337,7 @@ fn read_ids(path: &Path) -> Result<RoaringTreemap, String> {
 fn write_ids(path: &Path, ids: &RoaringTreemap) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     ids.serialize_into(&mut bytes)?;
-    files::replace(path, &bytes)
+    files::replace_file(path, &bytes)
 }
 
 fn save(
@@ -358,7 +358,7 @@ fn save(
         write_ids(&target.join("dead"), &graph.dead).map_err(text)?;
         let current = Current { generation, dimensions, folder: folder.to_owned() };
         let current = serde_json::to_vec(&current).map_err(|error| error.to_string())?;
-        files::replace(&directory.join(CURRENT), &current).map_err(text)
+        files::replace_file(&directory.join(CURRENT), &current).map_err(text)
     })();
     if outcome.is_err() && read_current(directory).is_none_or(|current| current.folder != folder) {
         let _ = fs::remove_dir_all(&target);

@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context, paths: &[PathBuf], prune: bool, verbose: bo
     }
 }
 
-pub(crate) fn as_json(report: &IngestReport) -> serde_json::Value {
+fn as_json(report: &IngestReport) -> serde_json::Value {
     let refused: Vec<_> = report
         .refused
         .iter()

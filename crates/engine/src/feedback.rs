@@ -93,7 +93,7 @@ impl Engine {
                 return Err(EngineError::UnknownChunk { request, chunk });
             }
         }
-        let outcome = Outcome { request, at: self.clock.now(), judgement, comment };
+        let outcome = Outcome { request, at: self.clock.now(), judgement, comment, user: None };
         self.store.record_outcomes(vec![outcome.clone()]).await?;
         self.blocking(|engine| engine.learned.fold.lock().catch_up(engine.store.as_ref())).await?;
         Ok(outcome)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burnish_types::{Judgement, Prediction, Strategy};
+use burnish_types::{Judgement, Money, Prediction, Strategy};
 use serde::{Deserialize, Serialize};
 
 /// What one strategy is expected to do before any outcome: as good as a coin, counted as this many outcomes.
@@ -17,7 +17,11 @@ pub fn quality(judgement: &Judgement) -> Option<f64> {
         Judgement::Thumb { up } => Some(f64::from(*up)),
         Judgement::Score { value } => Some(value.clamp(0.0, 1.0)),
         Judgement::Passage { correct: true, .. } => Some(1.0),
-        Judgement::Passage { correct: false, .. } => None,
+        Judgement::Cited { .. } => Some(1.0),
+        Judgement::Completed { done } => Some(f64::from(*done)),
+        Judgement::AskedAgain => Some(0.0),
+        Judgement::Supported { value } => Some(value.clamp(0.0, 1.0)),
+        Judgement::Passage { correct: false, .. } | Judgement::Opened { .. } => None,
     }
 }
 
@@ -68,6 +72,7 @@ impl Performance {
             quality: mean,
             quality_deviation: (variance / weight).sqrt(),
             latency_ms,
+            cost: Money::ZERO,
             outcomes: sums.outcomes,
         }
     }

@@ -70,7 +70,7 @@ impl BoundedExploration {
 
 #[cfg(test)]
 mod tests {
-    use burnish_types::{Answerer, Plan, Prediction, Strategy};
+    use burnish_types::{Answerer, Money, Plan, Prediction, Strategy};
     use proptest::collection::vec;
     use proptest::prelude::any;
     use proptest::{prop_assert, proptest};
@@ -78,7 +78,13 @@ mod tests {
     use super::BoundedExploration;
 
     fn options(count: usize) -> Vec<(Plan, Prediction)> {
-        let prediction = Prediction { quality: 0.5, quality_deviation: 0.1, latency_ms: 1.0, outcomes: 0 };
+        let prediction = Prediction {
+            quality: 0.5,
+            quality_deviation: 0.1,
+            latency_ms: 1.0,
+            cost: Money::ZERO,
+            outcomes: 0,
+        };
         let plan = |place: usize| Plan {
             strategy: Strategy::new(format!("strategy-{place}")),
             depth: 10,

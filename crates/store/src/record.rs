@@ -120,7 +120,7 @@ pub(crate) fn vector(bytes: &[u8]) -> Result<Embedding, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use burnish_types::{Judgement, MetadataValue, Prediction};
+    use burnish_types::{Judgement, MetadataValue, Money, Prediction};
     use proptest::prelude::*;
 
     use super::*;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn prediction(quality: f64) -> Prediction {
-        Prediction { quality, quality_deviation: 0.1, latency_ms: 3.0, outcomes: 7 }
+        Prediction { quality, quality_deviation: 0.1, latency_ms: 3.0, cost: Money::ZERO, outcomes: 7 }
     }
 
     proptest! {

@@ -25,6 +25,41 @@ pub enum Judgement {
         /// Holds it?
         correct: bool,
     },
+    /// The task that the question served was completed (`true`) or given up.
+    Completed {
+        /// Completed?
+        done: bool,
+    },
+    /// A passage was opened. Weak evidence: what stands higher is opened more often.
+    Opened {
+        /// The passage.
+        chunk: ChunkId,
+        /// Its place among those shown, from 0; the engine fills it in.
+        rank: u32,
+    },
+    /// A passage was used: quoted or linked in what the person wrote.
+    Cited {
+        /// The passage.
+        chunk: ChunkId,
+    },
+    /// The question was asked again in other words, so this answer did not settle it.
+    AskedAgain,
+    /// How well the answer is supported by what it cites, in [0, 1]: the engine's own signal, which counts only
+    /// as long as nobody says anything.
+    Supported {
+        /// The support.
+        value: f64,
+    },
+}
+
+impl Judgement {
+    /// The passage that it speaks of, where it speaks of one.
+    pub fn chunk(&self) -> Option<ChunkId> {
+        match self {
+            Self::Passage { chunk, .. } | Self::Opened { chunk, .. } | Self::Cited { chunk } => Some(*chunk),
+            _ => None,
+        }
+    }
 }
 
 /// One report on one request. It may come late, more than once, or never.
@@ -38,4 +73,7 @@ pub struct Outcome {
     pub judgement: Judgement,
     /// Free words of the person.
     pub comment: Option<String>,
+    /// Who reported it, in the caller's own terms; who asked, where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }

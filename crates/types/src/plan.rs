@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{QueryFeatures, RequestId, Timestamp, UserContext};
+use crate::{Money, QueryFeatures, RequestId, Timestamp, UserContext};
 
 /// The name of a retrieval strategy in the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,6 +63,9 @@ pub struct Prediction {
     pub quality_deviation: f64,
     /// Expected latency of retrieval in milliseconds.
     pub latency_ms: f64,
+    /// Expected cost of the answer.
+    #[serde(default)]
+    pub cost: Money,
     /// Outcomes that the expectation rests on.
     pub outcomes: u64,
 }

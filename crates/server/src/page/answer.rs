@@ -129,7 +129,7 @@ impl AnswerView {
             cost: answer.filter(|answer| answer.cost > Money::ZERO).map(|answer| answer.cost.to_string()),
             thumb: outcomes.iter().rev().find_map(|outcome| match outcome.judgement {
                 Judgement::Thumb { up } => Some(if up { "up" } else { "down" }),
-                Judgement::Score { .. } | Judgement::Passage { .. } => None,
+                _ => None,
             }),
             outcomes: outcomes.iter().map(outcome_view).collect(),
         }
@@ -222,7 +222,7 @@ fn pieces(evidence: &Evidence, answer: &Answer) -> Vec<Piece> {
 fn said_to_hold(chunk: ChunkId, outcomes: &[Outcome]) -> bool {
     let said = outcomes.iter().rev().find_map(|outcome| match outcome.judgement {
         Judgement::Passage { chunk: of, correct } if of == chunk => Some(correct),
-        Judgement::Passage { .. } | Judgement::Thumb { .. } | Judgement::Score { .. } => None,
+        _ => None,
     });
     said.unwrap_or(false)
 }
@@ -253,6 +253,12 @@ fn outcome_view(outcome: &Outcome) -> OutcomeView {
         Judgement::Score { value } => format!("Scored {value}."),
         Judgement::Passage { chunk, correct: true } => format!("Passage {chunk} holds the answer."),
         Judgement::Passage { chunk, correct: false } => format!("Passage {chunk} does not hold the answer."),
+        Judgement::Opened { chunk, rank } => format!("Passage {chunk} was opened, from place {}.", rank + 1),
+        Judgement::Cited { chunk } => format!("Passage {chunk} was used."),
+        Judgement::Completed { done: true } => "The task was completed.".to_owned(),
+        Judgement::Completed { done: false } => "The task was given up.".to_owned(),
+        Judgement::AskedAgain => "The question was asked again.".to_owned(),
+        Judgement::Supported { value } => format!("Support by what it cites: {value:.2}."),
     };
     OutcomeView { said, at: day_and_time(outcome.at), comment: outcome.comment.clone() }
 }

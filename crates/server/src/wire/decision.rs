@@ -6,7 +6,7 @@ use burnish_types as inside;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{answerer_name, rfc3339};
+use super::{answerer_name, dollars, rfc3339};
 
 /// What is done for a question.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -41,14 +41,16 @@ pub(crate) struct Prediction {
     pub(crate) quality_deviation: f64,
     /// Of retrieval, in milliseconds.
     pub(crate) latency_ms: f64,
+    /// Of the answer, in US dollars.
+    pub(crate) cost_usd: f64,
     /// The outcomes that the estimate rests on.
     pub(crate) outcomes: u64,
 }
 
 impl From<&inside::Prediction> for Prediction {
     fn from(prediction: &inside::Prediction) -> Self {
-        let inside::Prediction { quality, quality_deviation, latency_ms, outcomes } = *prediction;
-        Self { quality, quality_deviation, latency_ms, outcomes }
+        let inside::Prediction { quality, quality_deviation, latency_ms, cost, outcomes } = *prediction;
+        Self { quality, quality_deviation, latency_ms, cost_usd: dollars(cost), outcomes }
     }
 }
 
@@ -176,18 +178,41 @@ pub(crate) struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) correct: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) opened: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cited: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) completed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_again: Option<bool>,
+    /// How well the answer is supported by what it cites: the engine's own signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) supported: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
+    /// Who reported it, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
 }
 
 impl From<&inside::Outcome> for Outcome {
     fn from(outcome: &inside::Outcome) -> Self {
-        let said = Self { at: rfc3339(outcome.at), comment: outcome.comment.clone(), ..Self::default() };
+        let said = Self {
+            at: rfc3339(outcome.at),
+            comment: outcome.comment.clone(),
+            user: outcome.user.clone(),
+            chunk: outcome.judgement.chunk().map(|chunk| chunk.0),
+            ..Self::default()
+        };
         match outcome.judgement {
             inside::Judgement::Thumb { up } => Self { thumb: Some(if up { "up" } else { "down" }), ..said },
             inside::Judgement::Score { value } => Self { score: Some(value), ..said },
-            inside::Judgement::Passage { chunk, correct } => {
-                Self { chunk: Some(chunk.0), correct: Some(correct), ..said }
-            }
+            inside::Judgement::Passage { correct, .. } => Self { correct: Some(correct), ..said },
+            inside::Judgement::Opened { .. } => Self { opened: Some(true), ..said },
+            inside::Judgement::Cited { .. } => Self { cited: Some(true), ..said },
+            inside::Judgement::Completed { done } => Self { completed: Some(done), ..said },
+            inside::Judgement::AskedAgain => Self { asked_again: Some(true), ..said },
+            inside::Judgement::Supported { value } => Self { supported: Some(value), ..said },
         }
     }
 }

@@ -72,7 +72,13 @@ pub(crate) fn decision(id: RequestId) -> Decision {
         context_tokens: 2_000,
         answerer: Answerer::Model("small".to_owned()),
     };
-    let prediction = Prediction { quality: 0.1 + 0.2, quality_deviation: 0.1, latency_ms: 12.5, outcomes: 9 };
+    let prediction = Prediction {
+        quality: 0.1 + 0.2,
+        quality_deviation: 0.1,
+        latency_ms: 12.5,
+        cost: Money::ZERO,
+        outcomes: 9,
+    };
     let other = Candidate {
         plan: Plan { strategy: Strategy::new("sparse"), answerer: Answerer::Extractive, ..plan.clone() },
         prediction,
@@ -122,7 +128,7 @@ pub(crate) fn answer(at: u64) -> Answer {
 
 pub(crate) fn outcome(request: RequestId, judgement: Judgement) -> Outcome {
     let comment = Some("line one\nline two".to_owned());
-    Outcome { request, at: Timestamp(request.unix_millis() + 5), judgement, comment }
+    Outcome { request, at: Timestamp(request.unix_millis() + 5), judgement, comment, user: None }
 }
 
 pub(crate) fn thumb(request: RequestId) -> Outcome {

@@ -5,6 +5,7 @@ mod answer;
 mod clock;
 mod document;
 mod embed;
+mod hash;
 mod id;
 mod index;
 mod model;
@@ -21,6 +22,7 @@ pub use document::{
     RowRange,
 };
 pub use embed::{EmbedError, Embedder, Embedding, TokenEmbedder, TokenEmbeddings, cosine, dot};
+pub use hash::fnv1a;
 pub use id::{ChunkId, DocumentId, Generation, RequestId};
 pub use index::{Condition, Filter, Hit, IndexError, IndexedChunk, LexicalIndex, VectorIndex};
 pub use model::{

@@ -34,8 +34,6 @@ pub enum Judgement {
     Opened {
         /// The passage.
         chunk: ChunkId,
-        /// Its place among those shown, from 0; the engine fills it in.
-        rank: u32,
     },
     /// A passage was used: quoted or linked in what the person wrote.
     Cited {

@@ -253,7 +253,7 @@ fn outcome_view(outcome: &Outcome) -> OutcomeView {
         Judgement::Score { value } => format!("Scored {value}."),
         Judgement::Passage { chunk, correct: true } => format!("Passage {chunk} holds the answer."),
         Judgement::Passage { chunk, correct: false } => format!("Passage {chunk} does not hold the answer."),
-        Judgement::Opened { chunk, rank } => format!("Passage {chunk} was opened, from place {}.", rank + 1),
+        Judgement::Opened { chunk } => format!("Passage {chunk} was opened."),
         Judgement::Cited { chunk } => format!("Passage {chunk} was used."),
         Judgement::Completed { done: true } => "The task was completed.".to_owned(),
         Judgement::Completed { done: false } => "The task was given up.".to_owned(),

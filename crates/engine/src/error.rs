@@ -31,8 +31,8 @@ pub enum EngineError {
     /// No request has this id.
     #[error("no request has the id `{0}`")]
     UnknownRequest(RequestId),
-    /// The request did not show this passage.
-    #[error("the request `{request}` has not shown the passage `{chunk}`")]
+    /// There is no such passage, or the request did not show it.
+    #[error("the request `{request}` has not shown the passage `{chunk}`, or there is none of that number")]
     UnknownChunk {
         /// The request.
         request: RequestId,

@@ -135,6 +135,7 @@ impl Engine {
         if options.prune {
             report.removed += self.prune(&paths)?;
         }
+        self.learned.forget_the_gone(self.store.as_ref())?;
         self.corpus.checkpoint()?;
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)

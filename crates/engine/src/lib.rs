@@ -6,13 +6,13 @@ mod error;
 mod extractive;
 mod feedback;
 mod ingestion;
+mod learned;
 mod library;
 mod pipeline;
 mod planner;
 mod prompt;
 mod settings;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use burnish_retrieval::Registry;
@@ -22,13 +22,14 @@ use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy}
 pub use answering::{AnswerEvent, Answering, Sampling};
 pub use corpus::Agreement;
 pub use error::EngineError;
+pub use feedback::Report;
 pub use ingestion::{IngestEvent, IngestOptions, IngestReport, Refused};
 pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
 
 use corpus::Corpus;
-use feedback::Learned;
+use learned::Learned;
 use planner::Planner;
 
 /// What the engine is put together from, so that tests and other set-ups can bring their own.
@@ -61,7 +62,7 @@ impl Engine {
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
         let corpus = Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref())?;
-        let learned = Learned::from_log(store.as_ref())?;
+        let learned = Learned::from_log(store.as_ref(), embedder.as_ref())?;
         let registry = Registry::default();
         let planner = Planner::new(&settings.planner, &registry, embedder.as_ref())?;
         Ok(Arc::new(Self { store, corpus, embedder, models, clock, registry, planner, learned, settings }))
@@ -94,11 +95,6 @@ impl Engine {
             .iter()
             .map(|strategy| (strategy.clone(), self.learned.predict(strategy)))
             .collect()
-    }
-
-    /// The data directory.
-    pub fn data(&self) -> &Path {
-        &self.settings.data
     }
 
     /// Writes what would otherwise be repaired at the next start. Losing it loses nothing.

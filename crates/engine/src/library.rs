@@ -44,6 +44,7 @@ impl Engine {
             }
             if !there.is_empty() {
                 engine.corpus.remove(&there)?;
+                engine.learned.forget_the_gone(engine.store.as_ref())?;
             }
             Ok(there.len() as u64)
         })

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burnish_learning::query_features;
-use burnish_retrieval::{PassageText, Passages, Request, Scored, Sources};
+use burnish_learning::{LIST_FLOOR, Lift, query_features};
+use burnish_retrieval::{PassageText, Passages, Request, Scored, Sources, lift};
 use burnish_types::{
-    Answer, Answerer, ChunkId, Decision, Evidence, LexicalIndex, Money, Query, Recorded, RequestId, Stage,
-    StageTiming, Store, Strategy, Usage,
+    Answer, Answerer, ChunkId, Decision, Evidence, LexicalIndex, Lifted, Money, Query, Recorded, RequestId,
+    Stage, StageTiming, Store, Strategy, Usage,
 };
 
 use crate::planner::Circumstances;
 use crate::{Engine, EngineError, Pinned};
+
+/// A ranking is this deep before feedback moves parts of it, so that what it ranks low can still rise.
+const LIFTED_DEPTH: usize = 50;
 
 /// A search with its decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,7 +138,8 @@ impl Engine {
             known: self.strategies().iter().map(Strategy::to_string).collect(),
         })?;
         let mut embedding = Vec::new();
-        if retriever.needs_embedding() {
+        let remembers = self.learned.remembers(&query.user);
+        if retriever.needs_embedding() || remembers {
             let started = Instant::now();
             embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
             timings.push(timing(Stage::Embed, started));
@@ -148,14 +152,34 @@ impl Engine {
             embedder: self.embedder.as_ref(),
             passages: &passages,
         };
-        let request =
-            Request { query: &query.text, embedding: &embedding, filter: &query.filter, limit: depth };
+        let limit = if remembers { depth.max(LIFTED_DEPTH) } else { depth };
+        let request = Request { query: &query.text, embedding: &embedding, filter: &query.filter, limit };
         let scored = retriever.retrieve(sources, request)?;
-        let evidence = self.evidence(&scored)?;
+        let (mut scored, lifts) =
+            if remembers { self.lifted(query, &embedding, scored)? } else { (scored, Vec::new()) };
+        scored.truncate(depth);
+        let mut evidence = self.evidence(&scored)?;
+        explain(&mut evidence, lifts);
         let retrieval = timing(Stage::Retrieve, started);
         self.learned.observe_latency(strategy, retrieval.ms);
         timings.push(retrieval);
         Ok(evidence)
+    }
+
+    /// Moves what feedback speaks of, as far as it passes the query's filter.
+    fn lifted(
+        &self,
+        query: &Query,
+        embedding: &[f32],
+        scored: Vec<Scored>,
+    ) -> Result<(Vec<Scored>, Vec<Lift>), EngineError> {
+        let mut lifts = self.learned.recall(query, embedding).lifts;
+        if !lifts.is_empty() && !query.filter.is_empty() {
+            let passing = self.corpus.lexical.matching(&query.filter)?;
+            lifts.retain(|lift| passing.contains(lift.chunk.0));
+        }
+        let moves: Vec<(ChunkId, f32)> = lifts.iter().map(|lift| (lift.chunk, lift.lift)).collect();
+        Ok((lift(scored, &moves, LIST_FLOOR), lifts))
     }
 
     /// Reads what was found. What was removed meanwhile is left out.
@@ -179,6 +203,7 @@ impl Engine {
                         .iter()
                         .map(|(name, value)| ((*name).to_owned(), *value))
                         .collect(),
+                    lifted: None,
                 });
             }
         }
@@ -196,6 +221,16 @@ impl Engine {
                 .models
                 .first()
                 .map_or(Answerer::Extractive, |model| Answerer::Model(model.name().to_owned()))),
+        }
+    }
+}
+
+/// Says why feedback moved what it moved.
+fn explain(evidence: &mut [Evidence], lifts: Vec<Lift>) {
+    for lift in lifts {
+        if let Some(moved) = evidence.iter_mut().find(|evidence| evidence.chunk == lift.chunk) {
+            let Lift { lift: by, question, likeness, confirmed_by, rejected_by, .. } = lift;
+            moved.lifted = Some(Lifted { by, question, likeness, confirmed_by, rejected_by });
         }
     }
 }

@@ -77,6 +77,7 @@ mod tests {
             text: "four words stand here".to_owned(),
             score: 1.0,
             components: Vec::new(),
+            lifted: None,
         };
         (1..=count).map(passage).collect()
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burnish_engine::{
     AnswerEvent, Answering, Engine, EngineError, EngineSettings, IngestOptions, IngestReport, Parts, Pinned,
-    Sampling,
+    Report, Sampling,
 };
 use burnish_types::{
     Answer, Answerer, BoxFuture, ChunkId, Condition, EmbedError, Embedder, Embedding, Filter, Judgement,
@@ -156,9 +156,15 @@ fn a_question_is_answered_judged_and_learned_from() {
             assert!(evidence.document_key.ends_with("caching.md"));
             assert_eq!(evidence.location.headings, ["Expiry"]);
 
-            engine.feedback(id, Judgement::Thumb { up: true }, Some("just so".to_owned())).await.unwrap();
             engine
-                .feedback(id, Judgement::Passage { chunk: citation.chunk, correct: true }, None)
+                .feedback(Report {
+                    comment: Some("just so".to_owned()),
+                    ..Report::new(id, Judgement::Thumb { up: true })
+                })
+                .await
+                .unwrap();
+            engine
+                .feedback(Report::new(id, Judgement::Passage { chunk: citation.chunk, correct: true }))
                 .await
                 .unwrap();
             let stored = engine.decision(id).await.unwrap().unwrap();
@@ -266,16 +272,16 @@ fn what_cannot_be_asked_is_an_error_that_says_why() {
         assert!(matches!(answered.err(), Some(EngineError::UnknownModel { .. })));
         let nobody = RequestId::from_parts(1, 1);
         let thumb = Judgement::Thumb { up: true };
-        assert!(matches!(engine.feedback(nobody, thumb, None).await, Err(EngineError::UnknownRequest(id)) if id == nobody));
+        assert!(matches!(engine.feedback(Report::new(nobody, thumb)).await, Err(EngineError::UnknownRequest(id)) if id == nobody));
         let found = search("anything", Pinned::default()).await.unwrap();
         let id = found.decision.id;
         assert!(found.answer.evidence.is_empty());
         for value in [-0.1, 1.1, f64::NAN] {
-            let outcome = engine.feedback(id, Judgement::Score { value }, None).await;
+            let outcome = engine.feedback(Report::new(id, Judgement::Score { value })).await;
             assert!(matches!(outcome, Err(EngineError::InvalidFeedback(_))), "{value}");
         }
         let passage = Judgement::Passage { chunk: ChunkId(99), correct: true };
-        assert!(matches!(engine.feedback(id, passage, None).await, Err(EngineError::UnknownChunk { .. })));
+        assert!(matches!(engine.feedback(Report::new(id, passage)).await, Err(EngineError::UnknownChunk { .. })));
     });
 }
 
@@ -347,4 +353,86 @@ fn models_answer_degrade_and_break_off() {
 
     let (_, whole) = answer(vec![text("I don't find that in your documents.")]);
     assert!(!whole.unwrap().found);
+}
+
+#[test]
+fn what_people_confirmed_rises_until_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let data = folder.path().join("data");
+    let engine = open(&data, Vec::new());
+    ingest(&engine, std::slice::from_ref(&library));
+    let asked_by = |user: &str, tenant: Option<&str>, text: &str| Query {
+        user: UserContext {
+            user: Some(user.to_owned()),
+            tenant: tenant.map(str::to_owned),
+            ..UserContext::default()
+        },
+        ..question(text)
+    };
+    let search = |engine: &Arc<Engine>, query: Query| {
+        runtime().block_on(engine.search(query, Pinned::default())).unwrap()
+    };
+    let place = |evidence: &[burnish_types::Evidence], ending: &str| {
+        evidence.iter().position(|passage| passage.document_key.ends_with(ending))
+    };
+    let text = "When do cached answers expire in the office?";
+    let again = "When do cached answers expire in this office?";
+    let before = search(&engine, asked_by("ada", None, text));
+    assert_ne!(place(&before.answer.evidence, "rooms.csv"), Some(0));
+    let rooms = engine.probe(&question("room floor Atlas"), &Strategy::new("sparse")).unwrap().0[0].chunk;
+    let judgement = Judgement::Passage { chunk: rooms, correct: true };
+    let report = Report::new(before.decision.id, judgement);
+    runtime().block_on(engine.feedback(report.clone())).unwrap();
+    let foreign = Report { tenant: Some("acme".to_owned()), ..report };
+    let refused = runtime().block_on(engine.feedback(foreign));
+    assert!(matches!(refused, Err(EngineError::UnknownRequest(_))), "{refused:?}");
+
+    let lifted = |engine: &Arc<Engine>, query: Query| {
+        let evidence = search(engine, query).answer.evidence;
+        evidence.into_iter().find(|passage| passage.chunk == rooms).and_then(|passage| passage.lifted)
+    };
+    let after = search(&engine, asked_by("bob", None, again)).answer.evidence;
+    assert_eq!(place(&after, "rooms.csv"), Some(0), "{after:?}");
+    let why = after[0].lifted.clone().unwrap();
+    assert_eq!((why.confirmed_by, why.rejected_by), (1, 0));
+    assert_eq!(why.question, text.to_lowercase());
+    assert_eq!(lifted(&engine, asked_by("bob", Some("acme"), again)), None, "another tenant's");
+    assert_eq!(lifted(&engine, question("Invoices by post")), None, "another matter");
+    let elsewhere = Condition::Equals("format".to_owned(), MetadataValue::Text("text".to_owned()));
+    let filtered = Query { filter: Filter { all: vec![elsewhere] }, ..asked_by("bob", None, again) };
+    assert!(search(&engine, filtered).answer.evidence.iter().all(|found| found.chunk != rooms));
+    drop(engine);
+
+    let engine = open(&data, Vec::new());
+    assert_eq!(lifted(&engine, asked_by("bob", None, again)), Some(why), "folded again from the log");
+    assert_eq!(runtime().block_on(engine.forget_user(None, "ada".to_owned())).unwrap(), 1);
+    assert_eq!(lifted(&engine, asked_by("bob", None, again)), None, "forgotten with its reporter");
+
+    let report = Report {
+        user: Some("bob".to_owned()),
+        ..Report::new(before.decision.id, Judgement::Passage { chunk: rooms, correct: true })
+    };
+    runtime().block_on(engine.feedback(report)).unwrap();
+    assert!(lifted(&engine, asked_by("bob", None, again)).is_some());
+    fs::remove_file(library.join("rooms.csv")).unwrap();
+    engine.ingest(&[library], IngestOptions { prune: true }, &|_| {}).unwrap();
+    assert_eq!(lifted(&engine, asked_by("bob", None, again)), None, "gone with its document");
+}
+
+#[test]
+fn reports_without_end_are_refused_at_some_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(&folder.path().join("data"), Vec::new());
+    runtime().block_on(async {
+        let id = engine.search(question("anything"), Pinned::default()).await.unwrap().decision.id;
+        let mut taken = 0;
+        let refusal = loop {
+            match engine.feedback(Report::new(id, Judgement::Thumb { up: true })).await {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(taken >= 100 && matches!(refusal, EngineError::InvalidFeedback(_)), "{taken}: {refusal}");
+    });
 }

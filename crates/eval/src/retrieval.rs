@@ -121,6 +121,7 @@ mod tests {
             text: String::new(),
             score,
             components: Vec::new(),
+            lifted: None,
         };
         let evidence = [passage("c.jsonl#a#1", 0.9), passage("c.jsonl#b", 0.5), passage("c.jsonl#a#1", 0.95)];
         assert_eq!(documents(&evidence, "c.jsonl#"), [("a#1", 0.95), ("b", 0.5)]);

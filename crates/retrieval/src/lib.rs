@@ -6,6 +6,7 @@ mod dense;
 mod features;
 mod fusion;
 mod hybrid;
+mod lift;
 mod registry;
 mod reranked;
 mod rrf;
@@ -14,6 +15,7 @@ mod sparse;
 use burnish_types::{ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, VectorIndex};
 
 pub use fusion::{convex, reciprocal_rank};
+pub use lift::{LIFT_COMPONENT, lift};
 pub use registry::Registry;
 
 /// What strategies work with.

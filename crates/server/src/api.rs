@@ -59,7 +59,7 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
         .routes(routes!(search::search))
         .routes(routes!(documents::retrieve, documents::delete))
         .routes(routes!(documents::chunk))
-        .routes(routes!(feedback::give))
+        .routes(routes!(feedback::give, feedback::forget))
         .routes(routes!(decisions::retrieve))
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
 }

@@ -62,6 +62,31 @@ pub(crate) struct Passage {
     pub(crate) score: f32,
     /// The scores that went into it.
     pub(crate) components: Vec<Component>,
+    /// Why feedback on earlier questions moved it, where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lifted: Option<Lifted>,
+}
+
+/// Why feedback moved a passage.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Lifted {
+    /// How far its score rose, or fell.
+    pub(crate) by: f32,
+    /// The remembered question that is most like this one.
+    pub(crate) question: String,
+    /// How like, in [0, 1].
+    pub(crate) likeness: f32,
+    /// How many people found that the passage answers it.
+    pub(crate) confirmed_by: u32,
+    /// How many found that it does not.
+    pub(crate) rejected_by: u32,
+}
+
+impl From<&inside::Lifted> for Lifted {
+    fn from(lifted: &inside::Lifted) -> Self {
+        let inside::Lifted { by, question, likeness, confirmed_by, rejected_by } = lifted.clone();
+        Self { by, question, likeness, confirmed_by, rejected_by }
+    }
 }
 
 /// A score that went into another one.
@@ -86,6 +111,7 @@ impl From<&inside::Evidence> for Passage {
             components: components
                 .map(|(name, value)| Component { name: name.clone(), value: *value })
                 .collect(),
+            lifted: evidence.lifted.as_ref().map(Lifted::from),
         }
     }
 }

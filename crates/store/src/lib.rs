@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 
 use burnish_types::{
     Answer, BoxFuture, ChangeSet, Chunk, ChunkId, Decision, Document, DocumentDraft, DocumentId, Embedding,
-    Generation, Outcome, Recorded, RequestId, Store, StoreError, StoredDecision, Timestamp, Totals,
+    Generation, LoggedOutcome, Outcome, Recorded, RequestId, Store, StoreError, StoredDecision, Timestamp,
+    Totals,
 };
 
 use connection::Readers;
@@ -178,8 +179,21 @@ impl Store for SqliteStore {
         })
     }
 
-    fn outcome_log(&self, after: u64, limit: usize) -> Result<Vec<(u64, Outcome, Decision)>, StoreError> {
+    fn outcome_log(&self, after: u64, limit: usize) -> Result<Vec<LoggedOutcome>, StoreError> {
         self.readers.read(|connection| requests::outcome_log(connection, after, limit))
+    }
+
+    fn decision_log(
+        &self,
+        after: Option<RequestId>,
+        limit: usize,
+    ) -> Result<Vec<StoredDecision>, StoreError> {
+        self.readers.read(|connection| requests::decision_log(connection, after, limit))
+    }
+
+    fn forget_user(&self, tenant: Option<&str>, user: &str) -> Result<u64, StoreError> {
+        let (tenant, user) = (tenant.map(str::to_owned), user.to_owned());
+        self.writer.wait(move |connection| requests::forget_user(connection, tenant.as_deref(), &user))
     }
 
     fn put_snapshot(&self, learner: &str, position: u64, state: &[u8]) -> Result<(), StoreError> {

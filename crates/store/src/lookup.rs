@@ -115,3 +115,11 @@ pub(crate) fn text<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a str, Fault
     let value = row.get_ref(column)?;
     value.as_str().map_err(|error| Fault::Record { what: "column of text", reason: error.to_string() })
 }
+
+/// A column of text that may be empty.
+pub(crate) fn optional_text<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a str>, Fault> {
+    let value = row.get_ref(column)?;
+    value
+        .as_str_or_null()
+        .map_err(|error| Fault::Record { what: "column of text", reason: error.to_string() })
+}

@@ -1,10 +1,10 @@
 //! Decisions, answers, outcomes and what learners keep of them.
 
-use burnish_types::{Decision, Outcome, RequestId, StoredDecision, Timestamp};
+use burnish_types::{LoggedOutcome, Outcome, RequestId, StoredDecision, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::fault::Fault;
-use crate::lookup::{row_limit, text};
+use crate::lookup::{optional_text, row_limit, text};
 use crate::record;
 
 /// An outcome that was checked and written as JSON before it was queued.
@@ -98,21 +98,73 @@ pub(crate) fn decision(connection: &Connection, id: RequestId) -> Result<Option<
     Ok(Some(EncodedDecision { decision, answer, outcomes }))
 }
 
-/// `limit` outcomes after the `after`th, each with its place in the log and its decision.
+/// `limit` outcomes after the `after`th, each with what was known when it came.
 pub(crate) fn outcome_log(
     connection: &Connection,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, Outcome, Decision)>, Fault> {
+) -> Result<Vec<LoggedOutcome>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT o.position, o.record, d.record FROM outcome o JOIN decision d ON d.id = o.request
-         WHERE o.position > ?1 ORDER BY o.position LIMIT ?2",
+        "SELECT o.position, o.record, d.record, a.record FROM outcome o JOIN decision d ON d.id = o.request
+         LEFT JOIN answer a ON a.request = o.request WHERE o.position > ?1 ORDER BY o.position LIMIT ?2",
+    )?;
+    let mut before = connection.prepare_cached(
+        "SELECT record FROM outcome WHERE request = ?1 AND position < ?2 ORDER BY position",
     )?;
     let rows = statement.query_and_then(params![after, row_limit(limit)], |row| {
-        let outcome = record::decode(text(row, 1)?)?;
-        Ok((row.get(0)?, outcome, record::decode(text(row, 2)?)?))
+        let position: u64 = row.get(0)?;
+        let outcome: Outcome = record::decode(text(row, 1)?)?;
+        let key = outcome.request.to_string();
+        let earlier = before.query_and_then(params![key, position], |row| record::decode(text(row, 0)?))?;
+        let earlier = earlier.collect::<Result<_, Fault>>()?;
+        Ok(LoggedOutcome {
+            position,
+            decision: record::decode(text(row, 2)?)?,
+            answer: optional_text(row, 3)?.map(record::decode).transpose()?,
+            outcome,
+            earlier,
+        })
     })?;
     rows.collect()
+}
+
+/// `limit` decisions after the one with the id `after`, each with what became of it.
+pub(crate) fn decision_log(
+    connection: &Connection,
+    after: Option<RequestId>,
+    limit: usize,
+) -> Result<Vec<StoredDecision>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT d.id, d.record, a.record FROM decision d LEFT JOIN answer a ON a.request = d.id
+         WHERE d.id > ?1 ORDER BY d.id LIMIT ?2",
+    )?;
+    let mut outcomes =
+        connection.prepare_cached("SELECT record FROM outcome WHERE request = ?1 ORDER BY position")?;
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    let rows = statement.query_and_then(params![after, row_limit(limit)], |row| {
+        let found = outcomes.query_and_then([text(row, 0)?], |row| record::decode(text(row, 0)?))?;
+        Ok(StoredDecision {
+            decision: record::decode(text(row, 1)?)?,
+            answer: optional_text(row, 2)?.map(record::decode).transpose()?,
+            outcomes: found.collect::<Result<_, Fault>>()?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Drops what `user` of `tenant` reported.
+pub(crate) fn forget_user(connection: &Connection, tenant: Option<&str>, user: &str) -> Result<u64, Fault> {
+    let dropped = connection
+        .prepare_cached(
+            "DELETE FROM outcome WHERE position IN (
+                 SELECT o.position FROM outcome o JOIN decision d ON d.id = o.request
+                 WHERE coalesce(o.record ->> '$.record.user', d.record ->> '$.record.user.user') = ?1
+                   AND d.record ->> '$.record.user.tenant' IS ?2)",
+        )?
+        .execute(params![user, tenant])?;
+    // The snapshots hold what was learned from them.
+    connection.prepare_cached("DELETE FROM snapshot")?.execute([])?;
+    Ok(dropped as u64)
 }
 
 /// Keeps a learner's state in place of its last one.

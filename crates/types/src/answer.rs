@@ -32,6 +32,24 @@ pub struct Evidence {
     pub score: f32,
     /// The scores that went into it, by name (`bm25`, `cosine`, …).
     pub components: Vec<(String, f32)>,
+    /// Why feedback moved it, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted: Option<Lifted>,
+}
+
+/// Why feedback on earlier questions moved a passage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lifted {
+    /// How far its score rose, or fell.
+    pub by: f32,
+    /// The remembered question that is most like this one.
+    pub question: String,
+    /// How like, in [0, 1].
+    pub likeness: f32,
+    /// How many people found that the passage answers it.
+    pub confirmed_by: u32,
+    /// How many found that it does not.
+    pub rejected_by: u32,
 }
 
 /// A half-open range of bytes in a text, on character boundaries.

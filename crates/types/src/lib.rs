@@ -15,7 +15,7 @@ mod plan;
 mod query;
 mod store;
 
-pub use answer::{Answer, Citation, Evidence, Span, Stage, StageTiming, Usage};
+pub use answer::{Answer, Citation, Evidence, Lifted, Span, Stage, StageTiming, Usage};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use document::{
     Chunk, ChunkDraft, Document, DocumentDraft, Format, Location, Metadata, MetadataValue, PageRange,
@@ -32,4 +32,4 @@ pub use money::Money;
 pub use outcome::{Judgement, Outcome};
 pub use plan::{Answerer, Candidate, Decision, Plan, Prediction, Strategy};
 pub use query::{Query, QueryFeatures, UserContext};
-pub use store::{ChangeSet, Recorded, Store, StoreError, StoredDecision, Totals};
+pub use store::{ChangeSet, LoggedOutcome, Recorded, Store, StoreError, StoredDecision, Totals};

@@ -92,6 +92,21 @@ pub struct StoredDecision {
     pub outcomes: Vec<Outcome>,
 }
 
+/// An outcome as a learner folds it in: with everything that was known when it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedOutcome {
+    /// Its place in the log.
+    pub position: u64,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// What was decided.
+    pub decision: Decision,
+    /// What was answered, once that was complete.
+    pub answer: Option<Answer>,
+    /// The outcomes of the same request before it, oldest first.
+    pub earlier: Vec<Outcome>,
+}
+
 /// A record on its way to the disk. It arrives, too, when nobody waits for it.
 pub struct Recorded {
     /// Resolves once the record survives the end of this process, however that ends.
@@ -162,9 +177,16 @@ pub trait Store: Send + Sync {
     /// A decision with its answer and outcomes, everything recorded before included.
     fn decision(&self, id: RequestId) -> BoxFuture<'static, Result<Option<StoredDecision>, StoreError>>;
 
-    /// Each outcome in the order in which it was recorded, after the `after`th, with its decision, `limit` of them.
-    /// The number is the outcome's place in the log.
-    fn outcome_log(&self, after: u64, limit: usize) -> Result<Vec<(u64, Outcome, Decision)>, StoreError>;
+    /// Each outcome in the order in which it was recorded, after the `after`th, `limit` of them.
+    fn outcome_log(&self, after: u64, limit: usize) -> Result<Vec<LoggedOutcome>, StoreError>;
+
+    /// Decisions in the order of their ids, which is that of time, `limit` of them after `after`.
+    fn decision_log(&self, after: Option<RequestId>, limit: usize)
+    -> Result<Vec<StoredDecision>, StoreError>;
+
+    /// Drops for good what `user` of `tenant` reported, and returns how many outcomes that were. Reports without a
+    /// name count as those of whoever asked.
+    fn forget_user(&self, tenant: Option<&str>, user: &str) -> Result<u64, StoreError>;
 
     /// Keeps a learner's state as it was after the `position`th outcome.
     fn put_snapshot(&self, learner: &str, position: u64, state: &[u8]) -> Result<(), StoreError>;

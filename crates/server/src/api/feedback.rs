@@ -2,19 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
-use burnish_types::{ChunkId, Judgement, RequestId};
+use burnish_engine::Report;
+use burnish_types::{ChunkId, Judgement, RequestId, UserContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::{ApiError, Code, ErrorBody};
-use crate::extract::Body;
-use crate::wire::rfc3339;
+use crate::extract::{Body, Parameters};
+use crate::wire::{User, rfc3339};
 
 /// The longest comment in characters.
 const MAX_COMMENT_CHARS: usize = 4_096;
 
-/// Exactly one judgement on one request: `thumb`, `score`, or `chunk` with `correct`.
+/// Exactly one judgement on one request: `thumb`, `score`, `completed`, `asked_again`, or a `chunk` with `correct`,
+/// `cited` or `opened`.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeedbackRequest {
@@ -23,12 +25,22 @@ pub(crate) struct FeedbackRequest {
     thumb: Option<Thumb>,
     /// In [0, 1].
     score: Option<f64>,
-    /// A passage of the answer's evidence.
+    /// Whether the task that the question served was completed.
+    completed: Option<bool>,
+    /// `true`: the question was asked again in other words.
+    asked_again: Option<bool>,
+    /// A passage: of the answer's evidence, or, with `correct` or `cited`, any other that is there.
     chunk: Option<u64>,
     /// Whether that passage holds the answer.
     correct: Option<bool>,
+    /// `true`: that passage was used, as in a reply to somebody.
+    cited: Option<bool>,
+    /// `true`: that passage was opened.
+    opened: Option<bool>,
     /// Free words.
     comment: Option<String>,
+    /// Who says it; whoever asked, where nobody is named. A request of a tenant takes reports of that tenant only.
+    user: Option<User>,
 }
 
 /// Up or down.
@@ -65,16 +77,17 @@ pub(super) async fn give(
     Body(request): Body<FeedbackRequest>,
 ) -> Result<Json<FeedbackResponse>, ApiError> {
     let judgement = judgement(&request)?;
-    let FeedbackRequest { id, comment, .. } = request;
+    let FeedbackRequest { id, comment, user, .. } = request;
     if let Some(length) = comment.as_ref().map(|words| words.chars().count())
         && length > MAX_COMMENT_CHARS
     {
         let message = format!("the comment has {length} characters: at most {MAX_COMMENT_CHARS} are taken");
         return Err(ApiError::invalid("comment", message));
     }
-    let id = request_id(&id)?;
-    let outcome = app.engine.feedback(id, judgement, comment).await?;
-    Ok(Json(FeedbackResponse { id: id.to_string(), recorded: true, at: rfc3339(outcome.at) }))
+    let request = request_id(&id)?;
+    let UserContext { tenant, user, .. } = user.unwrap_or_default().into();
+    let outcome = app.engine.feedback(Report { request, judgement, comment, tenant, user }).await?;
+    Ok(Json(FeedbackResponse { id: request.to_string(), recorded: true, at: rfc3339(outcome.at) }))
 }
 
 /// What is no request id names no request.
@@ -83,24 +96,70 @@ pub(crate) fn request_id(text: &str) -> Result<RequestId, ApiError> {
 }
 
 fn judgement(request: &FeedbackRequest) -> Result<Judgement, ApiError> {
-    match *request {
-        FeedbackRequest { thumb: Some(thumb), score: None, chunk: None, correct: None, .. } => {
-            Ok(Judgement::Thumb { up: matches!(thumb, Thumb::Up) })
+    let FeedbackRequest { thumb, score, completed, asked_again, chunk, correct, cited, opened, .. } = request;
+    if let Some(value) = score.filter(|value| !(0.0..=1.0).contains(value)) {
+        return Err(ApiError::invalid("score", format!("a score lies between 0 and 1; {value} does not")));
+    }
+    for (name, said) in [("asked_again", asked_again), ("cited", cited), ("opened", opened)] {
+        if *said == Some(false) {
+            let message = format!("`{name}` is true or left out: that something did not happen is no report");
+            return Err(ApiError::invalid(name, message));
         }
-        FeedbackRequest { thumb: None, score: Some(value), chunk: None, correct: None, .. } => {
-            if (0.0..=1.0).contains(&value) {
-                return Ok(Judgement::Score { value });
-            }
-            Err(ApiError::invalid("score", format!("a score lies between 0 and 1; {value} does not")))
-        }
-        FeedbackRequest { thumb: None, score: None, chunk: Some(chunk), correct: Some(correct), .. } => {
-            Ok(Judgement::Passage { chunk: ChunkId(chunk), correct })
-        }
+    }
+    let chunk = chunk.map(ChunkId);
+    let of_passage = [
+        chunk.zip(*correct).map(|(chunk, correct)| Judgement::Passage { chunk, correct }),
+        chunk.zip(*cited).map(|(chunk, _)| Judgement::Cited { chunk }),
+        chunk.zip(*opened).map(|(chunk, _)| Judgement::Opened { chunk }),
+    ];
+    let said = [
+        thumb.map(|thumb| Judgement::Thumb { up: matches!(thumb, Thumb::Up) }),
+        score.map(|value| Judgement::Score { value }),
+        completed.map(|done| Judgement::Completed { done }),
+        asked_again.map(|_| Judgement::AskedAgain),
+    ];
+    let names_a_passage = chunk.is_some() || correct.is_some() || cited.is_some() || opened.is_some();
+    let mut all: Vec<Judgement> = of_passage.into_iter().chain(said).flatten().collect();
+    let whole = !names_a_passage || all.first().is_some_and(|judgement| judgement.chunk().is_some());
+    match (all.pop(), all.is_empty() && whole) {
+        (Some(judgement), true) => Ok(judgement),
         _ => Err(ApiError::new(
             Code::InvalidValue,
-            "exactly one judgement is expected: `thumb` (`up` or `down`), `score` (0 to 1), or `chunk` with `correct`",
+            "exactly one judgement is expected: `thumb` (`up` or `down`), `score` (0 to 1), `completed`, `asked_again`, \
+             or `chunk` with one of `correct`, `cited` and `opened`",
         )),
     }
+}
+
+/// Whose reports are to be forgotten.
+#[derive(Deserialize)]
+pub(crate) struct ForgetParameters {
+    user: String,
+    tenant: Option<String>,
+}
+
+/// What was forgotten.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ForgetResponse {
+    /// Reports that were dropped.
+    forgotten: u64,
+}
+
+/// Drops for good what a person reported, and what was learned from it.
+#[utoipa::path(
+    delete, path = "/v1/feedback", tag = "burnish",
+    params(
+        ("user" = String, Query, description = "The person, in the caller's own terms"),
+        ("tenant" = Option<String>, Query, description = "The person's tenant, where there is one")
+    ),
+    responses((status = 200, body = ForgetResponse), (status = 400, body = ErrorBody, description = "No person is named"))
+)]
+pub(super) async fn forget(
+    State(app): State<App>,
+    Parameters(ForgetParameters { user, tenant }): Parameters<ForgetParameters>,
+) -> Result<Json<ForgetResponse>, ApiError> {
+    let forgotten = app.engine.forget_user(tenant, user).await?;
+    Ok(Json(ForgetResponse { forgotten }))
 }
 
 #[cfg(test)]
@@ -120,6 +179,10 @@ mod tests {
                 json!({"id": "x", "chunk": 7, "correct": false}),
                 Judgement::Passage { chunk: ChunkId(7), correct: false },
             ),
+            (json!({"id": "x", "chunk": 7, "opened": true}), Judgement::Opened { chunk: ChunkId(7) }),
+            (json!({"id": "x", "chunk": 7, "cited": true}), Judgement::Cited { chunk: ChunkId(7) }),
+            (json!({"id": "x", "completed": false}), Judgement::Completed { done: false }),
+            (json!({"id": "x", "asked_again": true}), Judgement::AskedAgain),
         ] {
             assert_eq!(read(wire).unwrap(), expected);
         }
@@ -130,6 +193,12 @@ mod tests {
             json!({"id": "x", "correct": true}),
             json!({"id": "x", "score": 1.5}),
             json!({"id": "x", "score": -0.1}),
+            json!({"id": "x", "chunk": 7, "thumb": "up"}),
+            json!({"id": "x", "chunk": 7, "correct": true, "opened": true}),
+            json!({"id": "x", "chunk": 7, "correct": true, "thumb": "up"}),
+            json!({"id": "x", "opened": true}),
+            json!({"id": "x", "asked_again": false}),
+            json!({"id": "x", "opened": true, "thumb": "up"}),
         ] {
             assert_eq!(read(wire).unwrap_err().code, Code::InvalidValue);
         }

@@ -315,6 +315,7 @@ mod tests {
             text: passage.to_owned(),
             score: 1.0,
             components: Vec::new(),
+            lifted: None,
         };
         let quote = |&(start, end): &(usize, usize)| Citation {
             marker: 1,

@@ -29,6 +29,7 @@ async fn every_described_route_answers() {
     routes.sort();
     insta::assert_snapshot!(routes.join("\n"), @r"
     DELETE /v1/documents/{id}
+    DELETE /v1/feedback
     GET /healthz
     GET /metrics
     GET /openapi.json

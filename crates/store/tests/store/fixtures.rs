@@ -111,6 +111,7 @@ pub(crate) fn answer(at: u64) -> Answer {
         text: "Hybrid search joins two lists.".to_owned(),
         score: 0.1,
         components: vec![("bm25".to_owned(), 11.3), ("cosine".to_owned(), 0.7)],
+        lifted: None,
     };
     Answer {
         text: "It joins two lists [1].".to_owned(),

@@ -73,7 +73,8 @@ fn check(store: &dyn Store) {
     assert_eq!(store.sources().unwrap(), ["a.md", "b.jsonl"]);
 
     let outcomes = outcomes();
-    let log: Vec<_> = store.outcome_log(0, 100).unwrap();
+    let log = store.outcome_log(0, 100).unwrap().into_iter();
+    let log: Vec<_> = log.map(|logged| (logged.position, logged.outcome, logged.decision)).collect();
     let expected = outcomes.iter().cloned().zip(1..).map(|(outcome, place)| {
         let decision = decision(outcome.request);
         (place, outcome, decision)

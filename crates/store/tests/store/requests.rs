@@ -1,6 +1,6 @@
 //! Decisions, answers, outcomes and snapshots.
 
-use burnish_types::{ChunkId, Judgement, Recorded, Store, StoreError, Totals};
+use burnish_types::{ChunkId, Judgement, LoggedOutcome, Recorded, Store, StoreError, StoredDecision, Totals};
 
 use crate::fixtures::{answer, decision, open, outcome, request, resolve, thumb};
 
@@ -32,10 +32,55 @@ fn a_decision_comes_back_with_all_that_became_of_it() {
     recorded.into_iter().for_each(|future| resolve(future).unwrap());
 
     drop(store);
-    let log = open(directory.path()).outcome_log(0, 100).unwrap();
-    let expected: Vec<_> =
-        (1..).zip(outcomes).map(|(place, outcome)| (place, outcome, decision(id))).collect();
-    assert_eq!(log, expected);
+    let store = open(directory.path());
+    let expected = outcomes.iter().enumerate().map(|(place, outcome)| LoggedOutcome {
+        position: place as u64 + 1,
+        outcome: outcome.clone(),
+        decision: decision(id),
+        answer: Some(answer(2)),
+        earlier: outcomes[..place].to_vec(),
+    });
+    assert_eq!(store.outcome_log(0, 100).unwrap(), expected.collect::<Vec<_>>());
+    let whole =
+        StoredDecision { decision: decision(id), answer: Some(answer(2)), outcomes: outcomes.to_vec() };
+    assert_eq!(store.decision_log(None, 9).unwrap(), [whole]);
+    assert_eq!(store.decision_log(Some(id), 9).unwrap(), []);
+}
+
+#[test]
+fn what_a_person_reported_can_be_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let asked = |number: u64, tenant: Option<&str>, user: Option<&str>| {
+        let mut decision = decision(request(number));
+        decision.user.tenant = tenant.map(str::to_owned);
+        decision.user.user = user.map(str::to_owned);
+        drop(store.record_decision(decision));
+        request(number)
+    };
+    let (here, unnamed) = (asked(1, Some("acme"), Some("ada")), asked(2, Some("acme"), None));
+    let (elsewhere, alone) = (asked(3, Some("other"), Some("ada")), asked(4, None, Some("ada")));
+    let named = |id, user: &str| burnish_types::Outcome { user: Some(user.to_owned()), ..thumb(id) };
+    let outcomes = vec![
+        thumb(here),
+        named(here, "bob"),
+        named(unnamed, "ada"),
+        thumb(unnamed),
+        thumb(elsewhere),
+        thumb(alone),
+    ];
+    resolve(store.record_outcomes(outcomes)).unwrap();
+    store.put_snapshot("mean", 6, b"x").unwrap();
+    assert_eq!(store.forget_user(Some("acme"), "ada").unwrap(), 2);
+    assert_eq!(store.snapshot("mean").unwrap(), None, "it holds what was learned from them");
+    let left = |store: &burnish_store::SqliteStore| {
+        let log = store.outcome_log(0, 100).unwrap().into_iter();
+        log.map(|logged| logged.position).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&store), [2, 4, 5, 6]);
+    assert_eq!(store.forget_user(None, "ada").unwrap(), 1);
+    assert_eq!(left(&store), [2, 4, 5]);
+    assert_eq!(store.forget_user(None, "nobody").unwrap(), 0);
 }
 
 #[test]
@@ -111,9 +156,9 @@ fn the_log_is_read_in_pages() {
     loop {
         let page = store.outcome_log(after, 3).unwrap();
         assert!(page.len() <= 3);
-        let Some((place, ..)) = page.last() else { break };
-        after = *place;
-        seen.extend(page.into_iter().map(|(_, outcome, decision)| (outcome.request, decision.id)));
+        let Some(last) = page.last() else { break };
+        after = last.position;
+        seen.extend(page.into_iter().map(|logged| (logged.outcome.request, logged.decision.id)));
     }
     assert_eq!(seen, (0..7).map(|number| (request(number), request(number))).collect::<Vec<_>>());
 }

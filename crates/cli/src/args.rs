@@ -105,6 +105,30 @@ pub(crate) enum Eval {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
+    /// What learning gains on a stream of queries whose judgements become outcomes.
+    Adaptive(Adaptive),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Adaptive {
+    /// A folder with corpus.jsonl, queries.jsonl and qrels; may be repeated.
+    #[arg(long, required = true, value_name = "DIR")]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// The judgements that the queries come from; without it all splits.
+    #[arg(long, value_name = "SPLIT")]
+    pub(crate) split: Vec<String>,
+    /// The strategies to choose from, separated by commas; without it all.
+    #[arg(long, short, value_delimiter = ',', value_name = "NAME,…")]
+    pub(crate) strategy: Vec<String>,
+    /// Learn from the outcomes of this split, and test on `--split`, instead of running a stream.
+    #[arg(long, value_name = "SPLIT")]
+    pub(crate) learn_split: Option<String>,
+    /// Keep what every strategy found in this file, and take it from there once it exists.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rankings: Option<PathBuf>,
+    /// For the order of the stream and the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,13 +4,14 @@ mod ask;
 mod bench;
 mod bench_search;
 mod eval;
+mod eval_adaptive;
 mod ingest;
 mod serve;
 
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use crate::args::{Args, Bench, Command, ConfigCommand, Eval};
+use crate::args::{Adaptive, Args, Bench, Command, ConfigCommand, Eval};
 use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
 
@@ -43,6 +44,17 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Check => check(&context),
         Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
             eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
+        }
+        Command::Eval(Eval::Adaptive(Adaptive { dataset, split, strategy, learn_split, rankings, seed })) => {
+            let request = eval_adaptive::Request {
+                datasets: dataset,
+                splits: split,
+                strategies: strategy,
+                learn_split,
+                rankings,
+                seed,
+            };
+            eval_adaptive::run(&context, &request)
         }
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)

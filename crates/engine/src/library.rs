@@ -6,6 +6,9 @@ use burnish_types::{Chunk, ChunkId, Document, DocumentId, Embedding, Totals};
 
 use crate::{Agreement, Engine, EngineError};
 
+/// Documents that are read in one go.
+const CATALOGUE_PAGE: usize = 1_000;
+
 impl Engine {
     /// Documents by id, `limit` after `after`.
     pub async fn documents(
@@ -63,6 +66,21 @@ impl Engine {
     /// How much there is.
     pub async fn totals(self: &Arc<Self>) -> Result<Totals, EngineError> {
         self.blocking(|engine| Ok(engine.store.totals()?)).await
+    }
+
+    /// The key, the number and the passages of every document, for measuring.
+    pub fn catalogue(&self) -> Result<Vec<(String, DocumentId, Vec<ChunkId>)>, EngineError> {
+        let mut catalogue = Vec::new();
+        let mut after = None;
+        loop {
+            let documents = self.store.documents(after, CATALOGUE_PAGE)?;
+            let Some(last) = documents.last() else { return Ok(catalogue) };
+            after = Some(last.id);
+            for document in documents {
+                let chunks = self.store.document_chunks(document.id)?.into_iter().map(|chunk| chunk.id);
+                catalogue.push((document.key, document.id, chunks.collect()));
+            }
+        }
     }
 
     /// Whether requests can be served now.

@@ -6,8 +6,8 @@ use std::time::Instant;
 use burnish_learning::{LIST_FLOOR, Lift, query_features};
 use burnish_retrieval::{PassageText, Passages, Request, Scored, Sources, lift};
 use burnish_types::{
-    Answer, Answerer, ChunkId, Decision, Evidence, LexicalIndex, Lifted, Money, Query, Recorded, RequestId,
-    Stage, StageTiming, Store, Strategy, Usage,
+    Answer, Answerer, ChunkId, Decision, Embedding, Evidence, LexicalIndex, Lifted, Money, Query,
+    QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy, Usage,
 };
 
 use crate::planner::Circumstances;
@@ -113,6 +113,13 @@ impl Engine {
 
         let evidence = self.find(query, &plan.strategy, plan.depth, &mut timings)?;
         Ok(Retrieved { decision, evidence, timings, recorded })
+    }
+
+    /// What the planner sees of a query, and the query's embedding, recording nothing: for measuring.
+    pub fn examine(&self, query: &Query) -> Result<(QueryFeatures, Embedding), EngineError> {
+        let features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
+        let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
+        Ok((features, embedding))
     }
 
     /// Finds passages with one strategy, recording nothing: for measuring.

@@ -1,6 +1,7 @@
 //! What says how good retrieval is: test collections in BEIR's layout, trec_eval's measures, seeded
 //! bootstrap intervals, and TREC runs and qrels, so that others' tools can check the figures.
 
+pub mod adaptive;
 pub mod bootstrap;
 pub mod dataset;
 mod error;

@@ -49,9 +49,7 @@ pub fn evaluate(
     seed: u64,
     sink: RankingSink<'_>,
 ) -> Result<StrategyReport, EvalError> {
-    let corpus =
-        std::path::absolute(dataset.corpus_path()).unwrap_or_else(|_| dataset.corpus_path().to_owned());
-    let prefix = format!("{}#", corpus.display());
+    let prefix = key_prefix(dataset);
     let nothing = Grades::new();
     let mut values: BTreeMap<Measure, Vec<f64>> = BTreeMap::new();
     let mut latencies = Vec::with_capacity(dataset.queries.len());
@@ -72,7 +70,14 @@ pub fn evaluate(
     Ok(StrategyReport { measures: means.collect(), latency_ms: latency(latencies) })
 }
 
-fn asked(query: &CollectionQuery, top_k: usize) -> Query {
+/// What the keys of the corpus's documents begin with.
+pub(crate) fn key_prefix(dataset: &Dataset) -> String {
+    let corpus =
+        std::path::absolute(dataset.corpus_path()).unwrap_or_else(|_| dataset.corpus_path().to_owned());
+    format!("{}#", corpus.display())
+}
+
+pub(crate) fn asked(query: &CollectionQuery, top_k: usize) -> Query {
     Query {
         text: query.text.clone(),
         conversation: Vec::new(),

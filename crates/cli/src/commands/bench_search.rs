@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use burnish_engine::{Engine, IngestOptions, Parts};
 use burnish_index::{TantivyIndex, UsearchIndex};
-use burnish_types::{EmbedError, Embedder, Embedding, Filter, LexicalIndex, SystemClock, VectorIndex};
+use burnish_types::{EmbedError, Embedder, Embedding, Filter, LexicalIndex, SystemClock, VectorIndex, fnv1a};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -55,10 +55,7 @@ impl Embedder for ClusteredVectors {
 
 impl ClusteredVectors {
     fn vector(&self, text: &str) -> Embedding {
-        let seed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let mut random = fastrand::Rng::with_seed(seed);
+        let mut random = fastrand::Rng::with_seed(fnv1a(text.as_bytes()));
         let centre = &self.centres[random.usize(..self.centres.len())];
         let mut vector: Embedding = centre
             .iter()

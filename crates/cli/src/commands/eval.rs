@@ -9,7 +9,7 @@ use burnish_engine::{Engine, IngestEvent, IngestOptions};
 use burnish_eval::dataset::Dataset;
 use burnish_eval::retrieval::{MEASURES, StrategyReport, evaluate};
 use burnish_eval::trec::write_ranking;
-use burnish_types::Strategy;
+use burnish_types::{Strategy, fnv1a};
 use serde_json::json;
 
 use super::Context;
@@ -68,19 +68,16 @@ pub(crate) fn retrieval(context: &Context, request: &Request) -> Result<()> {
 }
 
 /// The settings with a data directory of the data set's own, below the one that is set.
-fn apart(context: &Context, dataset: &Path) -> Result<Config> {
+pub(super) fn apart(context: &Context, dataset: &Path) -> Result<Config> {
     let full = std::path::absolute(dataset)?;
     let name = full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in full.as_os_str().as_encoded_bytes() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let hash = fnv1a(full.as_os_str().as_encoded_bytes());
     let mut config = context.config.clone();
     config.engine.data = config.engine.data.join("eval").join(format!("{name}-{:08x}", hash as u32));
     Ok(config)
 }
 
-fn bring_in(engine: &Engine, dataset: &Dataset) -> Result<()> {
+pub(super) fn bring_in(engine: &Engine, dataset: &Dataset) -> Result<()> {
     let bar = output::bar(0, "documents");
     let report = engine.ingest(&[dataset.corpus_path().to_owned()], IngestOptions::default(), &|event| {
         if let IngestEvent::Stored { keys, .. } = event {

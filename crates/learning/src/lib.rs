@@ -4,7 +4,9 @@
 mod features;
 mod memory;
 mod performance;
+pub mod policies;
 mod policy;
+pub mod predictor;
 mod settle;
 
 pub use features::{FEATURES_VERSION, query_features};

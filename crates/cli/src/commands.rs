@@ -5,6 +5,7 @@ mod bench;
 mod bench_search;
 mod eval;
 mod ingest;
+mod learn;
 mod serve;
 
 use anyhow::{Result, bail};
@@ -44,6 +45,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
             eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
         }
+        Command::Learn(command) => learn::run(&context, command),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }

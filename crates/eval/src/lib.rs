@@ -2,9 +2,11 @@
 //! bootstrap intervals, and TREC runs and qrels, so that others' tools can check the figures.
 
 pub mod bootstrap;
+pub mod classification;
 pub mod dataset;
 mod error;
 pub mod measures;
+pub mod questions;
 pub mod retrieval;
 pub mod trec;
 

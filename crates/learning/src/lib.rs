@@ -4,7 +4,12 @@
 mod features;
 mod performance;
 mod policy;
+mod query_type;
 
-pub use features::{FEATURES_VERSION, query_features};
+pub use features::{
+    FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
+    neutral_value, query_features, text_features,
+};
 pub use performance::{Performance, quality};
 pub use policy::{BoundedExploration, Choice};
+pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};

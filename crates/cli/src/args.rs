@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Measure quality on data with known answers.
     #[command(subcommand)]
     Eval(Eval),
+    /// Learn from data at hand.
+    #[command(subcommand)]
+    Learn(Learn),
     /// Measure speed and memory.
     #[command(subcommand)]
     Bench(Bench),
@@ -129,6 +132,28 @@ pub(crate) struct Adaptive {
     /// For the order of the stream and the bootstrap.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Learn {
+    /// Train what tells a query's type and complexity from labelled questions, and measure it on held-out ones.
+    Classifier {
+        /// JSON Lines, or .gz: `question` or `text`, with `hops` (single or multi) or `type`, and `source`.
+        #[arg(long, required = true, value_delimiter = ',', value_name = "FILE,…")]
+        questions: Vec<PathBuf>,
+        /// More questions, which are only measured on.
+        #[arg(long, value_delimiter = ',', value_name = "FILE,…")]
+        test: Vec<PathBuf>,
+        /// Train without this source, and measure on it beside the other class of the held-out part.
+        #[arg(long, value_name = "SOURCE")]
+        without: Option<String>,
+        /// Write the coefficients.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// For the split, and the order of training.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

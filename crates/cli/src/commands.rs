@@ -6,6 +6,7 @@ mod bench_search;
 mod eval;
 mod eval_adaptive;
 mod ingest;
+mod learn;
 mod serve;
 
 use anyhow::{Result, bail};
@@ -56,6 +57,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             };
             eval_adaptive::run(&context, &request)
         }
+        Command::Learn(command) => learn::run(&context, command),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }

@@ -3,9 +3,11 @@
 
 pub mod adaptive;
 pub mod bootstrap;
+pub mod classification;
 pub mod dataset;
 mod error;
 pub mod measures;
+pub mod questions;
 pub mod retrieval;
 pub mod trec;
 

@@ -1,84 +1,100 @@
-//! Features of a query that are known before anything is retrieved.
+//! Features of a query, in two stages: what its words and circumstances say before anything is retrieved, and
+//! what the scores of the two candidate lists say once they are there.
 //!
-//! | name | meaning |
-//! |---|---|
-//! | `words`, `characters` | length of the question |
-//! | `wh_what` … `wh_why` | 1 when that question word stands among the first three words |
-//! | `numbers`, `quotes`, `capitals` | words that hold a digit, quoted parts, capitalised words but the first |
-//! | `code` | 1 when it looks like code: `::`, `()`, `_`, `{`, or a file name's ending |
-//! | `idf_max`, `idf_mean` | of the words that are searched for; rare words favour `sparse` (Shtok 2012) |
-//! | `turns` | messages said before |
+//! [`FEATURES`] says what each one means; `docs/features.md` is that table for people. They are kept sparse: a
+//! feature at its neutral value is left out, so a log of an earlier version reads like a query that shows nothing
+//! of what came later. Read them with [`feature_value`], never from the map.
+//!
+//! Sources: the idf statistics and NQC are those of Shtok et al. 2012 ("Predicting Query Performance by
+//! Query-Drift Estimation"), with the sum of the terms' idf in place of the corpus' own score, which no index here
+//! tells. SCQ needs collection frequencies, which none tells either, and so is not among them.
+
+mod lexicon;
+mod lists;
+mod table;
+mod text;
+mod vector;
 
 use std::collections::BTreeMap;
 
-use burnish_types::{Query, QueryFeatures};
+use burnish_types::{Hit, Query, QueryFeatures};
 
-/// The version of the definitions above; it changes whenever one of them does.
-pub const FEATURES_VERSION: u32 = 1;
+pub use table::{FEATURES, FeatureDefinition, neutral_value};
+pub use vector::FeatureVector;
 
-const QUESTION_WORDS: [&str; 8] = ["what", "which", "who", "when", "where", "how", "why", "is"];
+use crate::query_type::QueryTypeModel;
 
-/// The features of `query`, given the inverse document frequency of each of its analysed terms.
+/// The version of the definitions in [`FEATURES`]; it changes whenever one of them does.
+pub const FEATURES_VERSION: u32 = 2;
+
+/// Stage one: the features of `query`, given the inverse document frequency of each of its analysed terms, with
+/// its type and complexity by the model that is compiled in. Bounded in time whatever the text: its first 4,000
+/// characters are read closely, the rest is only counted.
 pub fn query_features(query: &Query, term_idf: &[(String, f32)]) -> QueryFeatures {
-    let words: Vec<&str> = query.text.split_whitespace().collect();
-    let mut values = BTreeMap::new();
-    let mut put = |name: &str, value: f64| values.insert(name.to_owned(), value);
-    put("words", words.len() as f64);
-    put("characters", query.text.chars().count() as f64);
-    for question_word in QUESTION_WORDS {
-        let asked = words.iter().take(3).any(|word| word.eq_ignore_ascii_case(question_word));
-        put(&format!("wh_{question_word}"), f64::from(asked));
-    }
-    put("numbers", words.iter().filter(|word| word.contains(|c: char| c.is_ascii_digit())).count() as f64);
-    put("quotes", (query.text.matches('"').count() / 2) as f64);
-    put("capitals", words.iter().skip(1).filter(|word| word.starts_with(char::is_uppercase)).count() as f64);
-    put("code", f64::from(looks_like_code(&query.text)));
-    let idf = || term_idf.iter().map(|(_, idf)| f64::from(*idf));
-    put("idf_max", idf().fold(0.0, f64::max));
-    put("idf_mean", if term_idf.is_empty() { 0.0 } else { idf().sum::<f64>() / term_idf.len() as f64 });
-    put("turns", query.conversation.len() as f64);
-    QueryFeatures { version: FEATURES_VERSION, values }
+    let mut features = text_features(query);
+    let mut values = Values(features.values);
+    put_idf(term_idf, &mut values);
+    features.values = values.0;
+    QueryTypeModel::shipped().annotate(&mut features);
+    features
 }
 
-fn looks_like_code(text: &str) -> bool {
-    ["::", "()", "{", "_", "->", ".rs", ".py", ".js", ".toml", ".json"].iter().any(|mark| text.contains(mark))
+/// What stage one says of the text and its circumstances alone: no corpus, no type, no complexity. This is what
+/// a [`QueryTypeModel`] is trained on.
+pub fn text_features(query: &Query) -> QueryFeatures {
+    let mut values = Values(BTreeMap::new());
+    text::put(query, &mut values);
+    QueryFeatures { version: FEATURES_VERSION, values: values.0 }
+}
+
+/// Stage two: adds what the two candidate lists say, each best first, with BM25 scores and cosines. Lists of any
+/// length will do; beyond 100 hits nothing is looked at.
+pub fn list_features(features: &mut QueryFeatures, lexical: &[Hit], dense: &[Hit]) {
+    let idf_sum = feature_value(features, "idf_sum");
+    let mut values = Values(std::mem::take(&mut features.values));
+    lists::put(lexical, dense, idf_sum, &mut values);
+    features.values = values.0;
+}
+
+/// The value of the feature called `name`; where it is missing or no finite number, its neutral value.
+pub fn feature_value(features: &QueryFeatures, name: &str) -> f64 {
+    features
+        .values
+        .get(name)
+        .copied()
+        .filter(|value| value.is_finite())
+        .unwrap_or_else(|| neutral_value(name))
+}
+
+/// Features on their way into the map, which holds none at its neutral value.
+pub(crate) struct Values(pub(crate) BTreeMap<String, f64>);
+
+impl Values {
+    pub(crate) fn put(&mut self, name: &str, value: f64) {
+        if !value.is_finite() || value == neutral_value(name) {
+            self.0.remove(name);
+        } else {
+            self.0.insert(name.to_owned(), value);
+        }
+    }
+
+    fn flag(&mut self, name: &str, holds: bool) {
+        self.put(name, f64::from(holds));
+    }
+}
+
+fn put_idf(term_idf: &[(String, f32)], values: &mut Values) {
+    let idf = || term_idf.iter().map(|(_, idf)| f64::from(*idf)).filter(|idf| idf.is_finite());
+    let count = idf().count();
+    let sum: f64 = idf().sum();
+    let mean = if count == 0 { 0.0 } else { sum / count as f64 };
+    let spread = idf().map(|idf| (idf - mean).powi(2)).sum::<f64>() / count.max(1) as f64;
+    values.put("terms", count as f64);
+    values.put("idf_max", idf().fold(0.0, f64::max));
+    values.put("idf_mean", mean);
+    values.put("idf_sum", sum);
+    values.put("idf_deviation", spread.sqrt());
 }
 
 #[cfg(test)]
-mod tests {
-    use burnish_types::{Filter, UserContext};
-
-    use super::*;
-
-    fn features(text: &str) -> BTreeMap<String, f64> {
-        let query = Query {
-            text: text.to_owned(),
-            conversation: Vec::new(),
-            user: UserContext::default(),
-            filter: Filter::default(),
-            top_k: 10,
-            target_quality: 0.8,
-            budget: None,
-        };
-        query_features(&query, &[("cache".to_owned(), 2.0), ("ttl".to_owned(), 4.0)]).values
-    }
-
-    #[test]
-    fn features_mean_what_their_table_says() {
-        let cases = [
-            ("How long is the TTL?", "words", 5.0),
-            ("How long is the TTL?", "wh_how", 1.0),
-            ("How long is the TTL?", "wh_why", 0.0),
-            ("How long is the TTL?", "capitals", 1.0),
-            ("raised by 20 % in Q3", "numbers", 2.0),
-            ("who said \"no\" and \"yes\"", "quotes", 2.0),
-            ("Vec::with_capacity", "code", 1.0),
-            ("a plain question", "code", 0.0),
-            ("anything", "idf_max", 4.0),
-            ("anything", "idf_mean", 3.0),
-        ];
-        for (text, name, expected) in cases {
-            assert_eq!(features(text)[name], expected, "{name} of {text:?}");
-        }
-    }
-}
+mod tests;

@@ -7,10 +7,15 @@ mod performance;
 pub mod policies;
 mod policy;
 pub mod predictor;
+mod query_type;
 mod settle;
 
-pub use features::{FEATURES_VERSION, query_features};
+pub use features::{
+    FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
+    neutral_value, query_features, text_features,
+};
 pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Testimony};
 pub use performance::{Performance, quality};
 pub use policy::{BoundedExploration, Choice};
+pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};
 pub use settle::{MOST_TRUST, Settled, settle};

@@ -41,8 +41,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         Command::Serve { .. } => serve::run(&context),
         Command::Check => check(&context),
-        Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
-            eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
+        Command::Eval(Eval::Retrieval { dataset, split, strategy, conditions, top_k, run, seed }) => {
+            let request = eval::Request { dataset, split, strategy, conditions, top_k, run, seed };
+            eval::retrieval(&context, &request)
         }
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)

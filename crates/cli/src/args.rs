@@ -95,9 +95,13 @@ pub(crate) enum Eval {
         /// Which judgements: qrels/SPLIT.tsv.
         #[arg(long, default_value = "test")]
         split: String,
-        /// Strategies, separated by commas; without it all.
+        /// Strategies, separated by commas; without it all that consult documents. The others are compared with
+        /// the first one, query by query.
         #[arg(long, short, value_delimiter = ',', value_name = "NAME,…")]
         strategy: Vec<String>,
+        /// Only queries with this metadata, such as `hops=multi`; may be repeated.
+        #[arg(long = "where", value_name = "FIELD=VALUE")]
+        conditions: Vec<String>,
         /// How deep the rankings are.
         #[arg(long, short = 'k', default_value_t = 100, value_name = "N")]
         top_k: usize,

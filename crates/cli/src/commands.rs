@@ -43,8 +43,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         Command::Serve { .. } => serve::run(&context),
         Command::Check => check(&context),
-        Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
-            eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
+        Command::Eval(Eval::Retrieval { dataset, split, strategy, conditions, top_k, run, seed }) => {
+            let request = eval::Request { dataset, split, strategy, conditions, top_k, run, seed };
+            eval::retrieval(&context, &request)
         }
         Command::Eval(Eval::Adaptive(Adaptive { dataset, split, strategy, learn_split, rankings, seed })) => {
             let request = eval_adaptive::Request {

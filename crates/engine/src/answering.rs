@@ -48,6 +48,10 @@ struct Ending {
     evidence: Vec<Evidence>,
     /// How many of the passages a model was shown.
     shown: usize,
+    /// Whether the plan looked at any document.
+    consulted: bool,
+    /// Why passages were not found as planned, where they were not.
+    degraded: Option<String>,
     timings: Vec<StageTiming>,
     started: Instant,
 }
@@ -71,9 +75,11 @@ impl Engine {
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
         let asked = query.clone();
-        let Retrieved { decision, evidence, timings, recorded } = self.retrieve(query, pinned).await?;
+        let Retrieved { decision, evidence, timings, recorded, degraded } =
+            self.retrieve(query, pinned).await?;
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let answerer = plan.as_ref().map_or(Answerer::Extractive, |plan| plan.answerer.clone());
+        let consulted = plan.as_ref().is_none_or(|plan| self.consults_documents(&plan.strategy));
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
         let mut ending = Ending {
             engine: Arc::clone(self),
@@ -81,6 +87,8 @@ impl Engine {
             recorded,
             evidence: evidence.clone(),
             shown: 0,
+            consulted,
+            degraded,
             timings,
             started: Instant::now(),
         };
@@ -89,12 +97,15 @@ impl Engine {
             Answerer::Extractive | Answerer::Passages => None,
         };
         let events = match model {
-            Some(model) if !evidence.is_empty() => {
+            Some(model) if !evidence.is_empty() || !consulted => {
                 let context =
                     prompt::pack(&evidence, context_tokens, |text| self.embedder.count_tokens(text));
                 ending.shown = context.len();
                 let request = ModelRequest {
-                    messages: prompt::messages(&asked, context),
+                    messages: match consulted {
+                        true => prompt::messages(&asked, context),
+                        false => prompt::conversation(&asked),
+                    },
                     max_tokens: sampling.max_tokens,
                     temperature: sampling.temperature,
                 };
@@ -102,10 +113,11 @@ impl Engine {
                     Ok(stream) => modelled(ending, stream),
                     Err(error) => {
                         tracing::warn!(%error, "answering by quotation, since the model does not answer");
-                        let reason = format!(
-                            "the model `{}` did not answer; this is quoted from the documents",
-                            model.name()
-                        );
+                        let instead = match consulted {
+                            true => "this is quoted from the documents",
+                            false => "no documents were consulted",
+                        };
+                        let reason = format!("the model `{}` did not answer; {instead}", model.name());
                         self.quoted(asked.text, ending, Some(reason)).await?
                     }
                 }
@@ -122,8 +134,12 @@ impl Engine {
         degraded: Option<String>,
     ) -> Result<BoxStream<'static, Result<AnswerEvent, EngineError>>, EngineError> {
         let evidence = ending.evidence.clone();
+        let consulted = ending.consulted;
         let quotation = self
             .blocking(move |engine| {
+                if !consulted {
+                    return Ok(extractive::not_consulted());
+                }
                 let smallest_support = engine.settings.answer.smallest_support;
                 extractive::quote(&question, &evidence, engine.embedder.as_ref(), smallest_support)
             })
@@ -179,7 +195,7 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
                 Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
                 None => {
                     written.citations = prompt::citations(&written.text, &ending.evidence[..ending.shown]);
-                    written.found = !written.text.contains(prompt::NOT_FOUND);
+                    written.found = ending.consulted && !written.text.contains(prompt::NOT_FOUND);
                     return Some((finish(ending, written).await, None));
                 }
             }
@@ -189,7 +205,8 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let Ending { engine, decision, recorded, evidence, shown: _, mut timings, started } = ending;
+    let Ending { engine, decision, recorded, evidence, mut timings, started, .. } = ending;
+    let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
     timings.push(timing(Stage::Generate, started));
     let answer = Answer {
         text: written.text,
@@ -199,7 +216,7 @@ async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineE
         usage: written.usage,
         cost: Money::ZERO,
         timings,
-        degraded: written.degraded,
+        degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
         finish_reason: written.finish_reason,
         at: engine.clock.now(),
     };

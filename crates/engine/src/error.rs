@@ -20,6 +20,12 @@ pub enum EngineError {
         /// What there is.
         known: Vec<String>,
     },
+    /// The strategy lacks something that the settings could give.
+    #[error("{reason}")]
+    UnusableStrategy {
+        /// What it lacks, and what to do.
+        reason: String,
+    },
     /// No model has this name.
     #[error("no model is called `{name}`; there are: {}", known.join(", "))]
     UnknownModel {

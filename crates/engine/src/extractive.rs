@@ -4,7 +4,7 @@
 use burnish_types::{Citation, Embedder, Evidence, Span, dot};
 
 use crate::EngineError;
-use crate::prompt::NOT_FOUND;
+use crate::prompt::{NOT_CONSULTED, NOT_FOUND};
 
 /// Passages whose sentences are looked at.
 const PASSAGES: usize = 5;
@@ -79,8 +79,17 @@ pub(crate) fn quote(
     Ok(written(&chosen, evidence))
 }
 
+/// What is said when no documents were looked at.
+pub(crate) fn not_consulted() -> Quotation {
+    unquoted(NOT_CONSULTED)
+}
+
 fn nothing() -> Quotation {
-    Quotation { text: format!("{NOT_FOUND}."), found: false, citations: Vec::new() }
+    unquoted(NOT_FOUND)
+}
+
+fn unquoted(sentence: &str) -> Quotation {
+    Quotation { text: format!("{sentence}."), found: false, citations: Vec::new() }
 }
 
 fn written(chosen: &[&Sentence<'_>], evidence: &[Evidence]) -> Quotation {

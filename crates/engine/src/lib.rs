@@ -12,10 +12,11 @@ mod pipeline;
 mod planner;
 mod prompt;
 mod settings;
+mod writing;
 
 use std::sync::Arc;
 
-use burnish_retrieval::Registry;
+use burnish_retrieval::{Means, Registry, Writer};
 use burnish_store::SqliteStore;
 use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy};
 
@@ -31,6 +32,7 @@ pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
 use corpus::Corpus;
 use learned::Learned;
 use planner::Planner;
+use writing::ModelWriter;
 
 /// What the engine is put together from, so that tests and other set-ups can bring their own.
 pub struct Parts {
@@ -48,6 +50,7 @@ pub struct Engine {
     corpus: Corpus,
     embedder: Arc<dyn Embedder>,
     models: Vec<Arc<dyn LanguageModel>>,
+    writer: Option<ModelWriter>,
     clock: Arc<dyn Clock>,
     registry: Registry,
     planner: Planner,
@@ -64,13 +67,42 @@ impl Engine {
         let corpus = Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref())?;
         let learned = Learned::from_log(store.as_ref(), embedder.as_ref())?;
         let registry = Registry::default();
-        let planner = Planner::new(&settings.planner, &registry, embedder.as_ref())?;
-        Ok(Arc::new(Self { store, corpus, embedder, models, clock, registry, planner, learned, settings }))
+        let writer = models.first().map(|model| ModelWriter::new(Arc::clone(model)));
+        let means = Means {
+            embedder: embedder.as_ref(),
+            writer: writer.as_ref().map(|writer| writer as &dyn Writer),
+        };
+        let planner = Planner::new(&settings.planner, &registry, means)?;
+        Ok(Arc::new(Self {
+            store,
+            corpus,
+            embedder,
+            models,
+            writer,
+            clock,
+            registry,
+            planner,
+            learned,
+            settings,
+        }))
     }
 
-    /// The strategies that work with this encoder, the cheapest first.
+    /// The strategies that work with this encoder and these models, the cheapest first.
     pub fn strategies(&self) -> Vec<Strategy> {
         self.planner.strategies().to_vec()
+    }
+
+    /// The strategy called `name`.
+    ///
+    /// # Errors
+    /// If there is none, or it lacks something that the settings could give.
+    pub fn strategy(&self, name: &str) -> Result<Strategy, EngineError> {
+        self.planner.find(name)
+    }
+
+    /// Whether the strategy looks at any document.
+    pub fn consults_documents(&self, strategy: &Strategy) -> bool {
+        self.registry.get(strategy.as_str()).is_none_or(|retriever| retriever.consults_documents())
     }
 
     /// The language models that may answer, the preferred one first.

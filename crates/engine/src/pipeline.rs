@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_learning::{LIST_FLOOR, Lift, query_features};
-use burnish_retrieval::{PassageText, Passages, Request, Scored, Sources, lift};
+use burnish_retrieval::{PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift};
 use burnish_types::{
     Answer, Answerer, ChunkId, Decision, Embedding, Evidence, LexicalIndex, Lifted, Money, Query,
     QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy, Usage,
@@ -15,6 +15,8 @@ use crate::{Engine, EngineError, Pinned};
 
 /// A ranking is this deep before feedback moves parts of it, so that what it ranks low can still rise.
 const LIFTED_DEPTH: usize = 50;
+/// What finds passages where a strategy's language model does not answer.
+const FALLBACK: &str = "hybrid";
 
 /// A search with its decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +33,8 @@ pub(crate) struct Retrieved {
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) timings: Vec<StageTiming>,
     pub(crate) recorded: Recorded,
+    /// Why the plan could not be followed to the letter, where it could not.
+    pub(crate) degraded: Option<String>,
 }
 
 /// The store, as rerankers read it.
@@ -51,7 +55,8 @@ impl Engine {
     /// Finds passages and nothing more.
     pub async fn search(self: &Arc<Self>, query: Query, pinned: Pinned) -> Result<Answered, EngineError> {
         let pinned = Pinned { answerer: Some(Answerer::Passages), ..pinned };
-        let Retrieved { decision, evidence, timings, recorded } = self.retrieve(query, pinned).await?;
+        let Retrieved { decision, evidence, timings, recorded, degraded } =
+            self.retrieve(query, pinned).await?;
         let answer = Answer {
             text: String::new(),
             found: !evidence.is_empty(),
@@ -60,7 +65,7 @@ impl Engine {
             usage: Usage::default(),
             cost: Money::ZERO,
             timings,
-            degraded: None,
+            degraded,
             finish_reason: "stop".to_owned(),
             at: self.clock.now(),
         };
@@ -111,8 +116,29 @@ impl Engine {
         let recorded = self.store.record_decision(decision.clone());
         let mut timings = vec![timing(Stage::Plan, started)];
 
-        let evidence = self.find(query, &plan.strategy, plan.depth, &mut timings)?;
-        Ok(Retrieved { decision, evidence, timings, recorded })
+        let (evidence, degraded) = self.find_or_fall_back(query, &plan.strategy, plan.depth, &mut timings)?;
+        Ok(Retrieved { decision, evidence, timings, recorded, degraded })
+    }
+
+    /// A strategy whose language model fails is no reason to leave a question without passages.
+    fn find_or_fall_back(
+        &self,
+        query: &Query,
+        strategy: &Strategy,
+        depth: usize,
+        timings: &mut Vec<StageTiming>,
+    ) -> Result<(Vec<Evidence>, Option<String>), EngineError> {
+        match self.find(query, strategy, depth, timings) {
+            Err(EngineError::Retrieval(error @ RetrievalError::Unwritten { .. })) => {
+                tracing::warn!(%error, "finding passages by `{FALLBACK}`, since the model does not answer");
+                let evidence = self.find(query, &Strategy::new(FALLBACK), depth, timings)?;
+                let degraded = format!(
+                    "the language model that `{strategy}` asks did not answer; passages were found by `{FALLBACK}`"
+                );
+                Ok((evidence, Some(degraded)))
+            }
+            found => Ok((found?, None)),
+        }
     }
 
     /// What the planner sees of a query, and the query's embedding, recording nothing: for measuring.
@@ -140,10 +166,11 @@ impl Engine {
         depth: usize,
         timings: &mut Vec<StageTiming>,
     ) -> Result<Vec<Evidence>, EngineError> {
-        let retriever = self.registry.get(strategy.as_str()).ok_or_else(|| EngineError::UnknownStrategy {
-            name: strategy.to_string(),
-            known: self.strategies().iter().map(Strategy::to_string).collect(),
-        })?;
+        let name = self.planner.find(strategy.as_str())?;
+        let retriever = self
+            .registry
+            .get(name.as_str())
+            .ok_or_else(|| EngineError::Internal(format!("the strategy `{name}` is not registered")))?;
         let mut embedding = Vec::new();
         let remembers = self.learned.remembers(&query.user);
         if retriever.needs_embedding() || remembers {
@@ -158,9 +185,15 @@ impl Engine {
             vectors: self.corpus.vectors.as_ref(),
             embedder: self.embedder.as_ref(),
             passages: &passages,
+            writer: self.writer.as_ref().map(|writer| writer as &dyn Writer),
         };
-        let limit = if remembers { depth.max(LIFTED_DEPTH) } else { depth };
-        let request = Request { query: &query.text, embedding: &embedding, filter: &query.filter, limit };
+        let request = Request {
+            query: &query.text,
+            conversation: &query.conversation,
+            embedding: &embedding,
+            filter: &query.filter,
+            limit: if remembers { depth.max(LIFTED_DEPTH) } else { depth },
+        };
         let scored = retriever.retrieve(sources, request)?;
         let (mut scored, lifts) =
             if remembers { self.lifted(query, &embedding, scored)? } else { (scored, Vec::new()) };

@@ -1,10 +1,9 @@
 //! Turns a query into one plan among candidates, and says what each was expected to do.
 
 use burnish_learning::BoundedExploration;
-use burnish_retrieval::Registry;
+use burnish_retrieval::{Means, Registry};
 use burnish_types::{
-    Answerer, Candidate, Decision, Embedder, Plan, Prediction, Query, QueryFeatures, RequestId, Strategy,
-    Timestamp,
+    Answerer, Candidate, Decision, Plan, Prediction, Query, QueryFeatures, RequestId, Strategy, Timestamp,
 };
 use parking_lot::Mutex;
 
@@ -29,8 +28,10 @@ pub(crate) struct Circumstances {
 }
 
 pub(crate) struct Planner {
-    /// All that work with the encoder, in the registry's order.
+    /// All that work with the encoder and the models, in the registry's order.
     strategies: Vec<Strategy>,
+    /// The others, with the reason.
+    unusable: Vec<(Strategy, String)>,
     /// The preferred one, then those that may be explored.
     candidates: Vec<Strategy>,
     policy: Mutex<BoundedExploration>,
@@ -40,30 +41,37 @@ impl Planner {
     pub(crate) fn new(
         settings: &PlannerSettings,
         registry: &Registry,
-        embedder: &dyn Embedder,
+        means: Means<'_>,
     ) -> Result<Self, EngineError> {
-        let usable = registry.iter().filter(|retriever| retriever.works_with(embedder));
-        let strategies: Vec<Strategy> = usable.map(|retriever| Strategy::new(retriever.name())).collect();
-        let mut candidates = vec![find(&strategies, &settings.prefer)?];
-        for name in &settings.explore {
-            if registry.get(name).is_none() {
-                find(&strategies, name)?;
+        let mut strategies = Vec::new();
+        let mut unusable = Vec::new();
+        for retriever in registry.iter() {
+            let strategy = Strategy::new(retriever.name());
+            match retriever.works_with(means) {
+                Ok(()) => strategies.push(strategy),
+                Err(error) => unusable.push((strategy, error.to_string())),
             }
-            let strategy = strategies.iter().find(|strategy| strategy.as_str() == name);
-            candidates.extend(
-                strategy
-                    .filter(|strategy| !candidates.contains(strategy))
-                    .cloned()
-                    .into_iter()
-                    .collect::<Vec<_>>(),
-            );
+        }
+        let mut candidates = vec![find(&strategies, &unusable, &settings.prefer)?];
+        for name in &settings.explore {
+            match find(&strategies, &unusable, name) {
+                Ok(strategy) if candidates.contains(&strategy) => {}
+                Ok(strategy) => candidates.push(strategy),
+                Err(EngineError::UnusableStrategy { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let policy = Mutex::new(BoundedExploration::new(settings.explore_share));
-        Ok(Self { strategies, candidates, policy })
+        Ok(Self { strategies, unusable, candidates, policy })
     }
 
     pub(crate) fn strategies(&self) -> &[Strategy] {
         &self.strategies
+    }
+
+    /// The strategy called `name`, where it can be used.
+    pub(crate) fn find(&self, name: &str) -> Result<Strategy, EngineError> {
+        find(&self.strategies, &self.unusable, name)
     }
 
     pub(crate) fn decide(
@@ -85,7 +93,7 @@ impl Planner {
         };
         let (policy, candidates, chosen, reason) = match pinned {
             Some(strategy) => {
-                let (plan, prediction) = option(&find(&self.strategies, strategy.as_str())?);
+                let (plan, prediction) = option(&self.find(strategy.as_str())?);
                 let only = Candidate { plan, prediction, propensity: 1.0 };
                 ("pinned".to_owned(), vec![only], 0, "pinned by the caller".to_owned())
             }
@@ -102,10 +110,19 @@ impl Planner {
     }
 }
 
-fn find(strategies: &[Strategy], name: &str) -> Result<Strategy, EngineError> {
-    let found = strategies.iter().find(|strategy| strategy.as_str() == name);
-    found.cloned().ok_or_else(|| EngineError::UnknownStrategy {
-        name: name.to_owned(),
-        known: strategies.iter().map(|strategy| strategy.to_string()).collect(),
-    })
+fn find(
+    strategies: &[Strategy],
+    unusable: &[(Strategy, String)],
+    name: &str,
+) -> Result<Strategy, EngineError> {
+    if let Some(strategy) = strategies.iter().find(|strategy| strategy.as_str() == name) {
+        return Ok(strategy.clone());
+    }
+    match unusable.iter().find(|(strategy, _)| strategy.as_str() == name) {
+        Some((_, reason)) => Err(EngineError::UnusableStrategy { reason: reason.clone() }),
+        None => Err(EngineError::UnknownStrategy {
+            name: name.to_owned(),
+            known: strategies.iter().map(Strategy::to_string).collect(),
+        }),
+    }
 }

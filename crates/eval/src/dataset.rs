@@ -74,6 +74,24 @@ impl Dataset {
         Ok(Self { name, queries, qrels, corpus })
     }
 
+    /// Keeps the queries whose metadata has `value` at `field`; a number or a truth value is compared as it is
+    /// written in JSON.
+    ///
+    /// # Errors
+    /// If no query is left.
+    pub fn keep_where(&mut self, field: &str, value: &str) -> Result<(), EvalError> {
+        let has = |query: &CollectionQuery| match query.metadata.get(field) {
+            Some(Value::String(text)) => text == value,
+            Some(other) => other.to_string() == value,
+            None => false,
+        };
+        self.queries.retain(has);
+        match self.queries.is_empty() {
+            true => Err(EvalError::NothingLeft { field: field.to_owned(), value: value.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
     /// The file that [`Self::corpus`] reads.
     pub fn corpus_path(&self) -> &Path {
         &self.corpus
@@ -296,6 +314,26 @@ mod tests {
         check(dir.path());
         let headless = folder(CORPUS, QUERIES, QRELS.split_once('\n').unwrap().1);
         check(headless.path());
+    }
+
+    #[test]
+    fn queries_are_kept_by_their_metadata() {
+        let queries = "{\"_id\":\"q1\",\"text\":\"one?\",\"metadata\":{\"hops\":\"multi\",\"gold\":2}}\n\
+                       {\"_id\":\"q2\",\"text\":\"two?\",\"metadata\":{\"hops\":\"single\",\"gold\":2}}\n";
+        let dir = folder(CORPUS, queries, QRELS);
+        let cases: [(&[(&str, &str)], &[&str]); 5] = [
+            (&[("hops", "multi")], &["q1"]),
+            (&[("gold", "2")], &["q2", "q1"]),
+            (&[("gold", "2"), ("hops", "single")], &["q2"]),
+            (&[("hops", "many")], &[]),
+            (&[("other", "multi")], &[]),
+        ];
+        for (conditions, expected) in cases {
+            let mut dataset = Dataset::load(dir.path(), "test").unwrap();
+            let kept = conditions.iter().try_for_each(|(field, value)| dataset.keep_where(field, value));
+            let ids: Vec<&str> = dataset.queries.iter().map(|query| query.id.as_str()).collect();
+            assert_eq!((ids.as_slice(), kept.is_ok()), (expected, !expected.is_empty()));
+        }
     }
 
     #[test]

@@ -38,6 +38,14 @@ pub enum EvalError {
         /// The file.
         path: PathBuf,
     },
+    /// No query has the metadata that was asked for.
+    #[error("no query has `{value}` at `{field}` of its metadata")]
+    NothingLeft {
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+    },
     /// Something of a run can't be said in TREC's format.
     #[error("{what} `{value}` cannot stand in a TREC file: {rule}")]
     Unwritable {

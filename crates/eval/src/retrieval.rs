@@ -32,6 +32,31 @@ pub struct StrategyReport {
     pub measures: BTreeMap<String, MeanInterval>,
     /// Its latency.
     pub latency_ms: Latency,
+    /// What the means rest on, a value a query, in the order of the queries.
+    #[serde(skip)]
+    pub values: BTreeMap<String, Vec<f64>>,
+}
+
+impl StrategyReport {
+    /// By how much this strategy is above `baseline`, query by query, with the interval of the paired difference;
+    /// by the measure's name.
+    ///
+    /// # Errors
+    /// If the two were asked different numbers of queries.
+    pub fn differences(
+        &self,
+        baseline: &Self,
+        seed: u64,
+    ) -> Result<BTreeMap<String, MeanInterval>, EvalError> {
+        let mut differences = BTreeMap::new();
+        for (name, values) in &self.values {
+            let others = baseline.values.get(name).map_or(&[][..], Vec::as_slice);
+            if let Some(difference) = bootstrap::paired_difference(values, others, seed)? {
+                differences.insert(name.clone(), difference);
+            }
+        }
+        Ok(differences)
+    }
 }
 
 /// Takes a query's ranking, to write it out.
@@ -51,7 +76,7 @@ pub fn evaluate(
 ) -> Result<StrategyReport, EvalError> {
     let prefix = key_prefix(dataset);
     let nothing = Grades::new();
-    let mut values: BTreeMap<Measure, Vec<f64>> = BTreeMap::new();
+    let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut latencies = Vec::with_capacity(dataset.queries.len());
     for query in &dataset.queries {
         let (evidence, timings) = engine.probe(&asked(query, top_k), strategy).map_err(Box::new)?;
@@ -60,14 +85,13 @@ pub fn evaluate(
         let ranking = Ranking::new(documents(&evidence, &prefix));
         let grades = dataset.qrels.get(&query.id).unwrap_or(&nothing);
         for measure in MEASURES {
-            values.entry(measure).or_default().push(measure.of(&ranking, grades));
+            values.entry(measure.to_string()).or_default().push(measure.of(&ranking, grades));
         }
         sink(&query.id, &ranking)?;
     }
-    let means = values.into_iter().filter_map(|(measure, values)| {
-        bootstrap::mean(&values, seed).map(|mean| (measure.to_string(), mean))
-    });
-    Ok(StrategyReport { measures: means.collect(), latency_ms: latency(latencies) })
+    let mean = |(name, values): (&String, &Vec<f64>)| Some((name.clone(), bootstrap::mean(values, seed)?));
+    let measures = values.iter().filter_map(mean).collect();
+    Ok(StrategyReport { measures, latency_ms: latency(latencies), values })
 }
 
 /// What the keys of the corpus's documents begin with.
@@ -130,6 +154,21 @@ mod tests {
         };
         let evidence = [passage("c.jsonl#a#1", 0.9), passage("c.jsonl#b", 0.5), passage("c.jsonl#a#1", 0.95)];
         assert_eq!(documents(&evidence, "c.jsonl#"), [("a#1", 0.95), ("b", 0.5)]);
+    }
+
+    #[test]
+    fn differences_are_paired_by_measure() {
+        let report = |values: &[f64]| StrategyReport {
+            measures: BTreeMap::new(),
+            latency_ms: Latency { p50: 0.0, p99: 0.0 },
+            values: BTreeMap::from([("recall@5".to_owned(), values.to_vec())]),
+        };
+        let differences = report(&[1.0, 0.75, 0.5]).differences(&report(&[0.5, 0.25, 0.0]), 1).unwrap();
+        assert_eq!(
+            differences,
+            BTreeMap::from([("recall@5".to_owned(), MeanInterval { mean: 0.5, ci95: [0.5, 0.5], n: 3 })])
+        );
+        assert!(report(&[1.0]).differences(&report(&[]), 1).is_err());
     }
 
     #[test]

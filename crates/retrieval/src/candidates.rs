@@ -15,10 +15,20 @@ pub(crate) struct Candidates {
 
 impl Candidates {
     pub(crate) fn find(sources: Sources<'_>, request: Request<'_>) -> Result<Self, RetrievalError> {
+        Self::find_by(sources, request, request.query, request.embedding)
+    }
+
+    /// For other words and another embedding than the question's own.
+    pub(crate) fn find_by(
+        sources: Sources<'_>,
+        request: Request<'_>,
+        query: &str,
+        embedding: &[f32],
+    ) -> Result<Self, RetrievalError> {
         let depth = request.limit.max(SMALLEST_DEPTH);
         Ok(Self {
-            lexical: sources.lexical.search(request.query, request.filter, depth)?,
-            dense: sources.vectors.search(request.embedding, request.filter, depth)?,
+            lexical: sources.lexical.search(query, request.filter, depth)?,
+            dense: sources.vectors.search(embedding, request.filter, depth)?,
         })
     }
 

@@ -1,5 +1,7 @@
 //! `hybrid`: a convex combination of words and vectors.
 
+use burnish_types::{Embedding, dot};
+
 use crate::candidates::Candidates;
 use crate::fusion::convex;
 use crate::{Request, RetrievalError, Retriever, Scored, Sources};
@@ -15,10 +17,57 @@ impl Retriever for Hybrid {
     }
 
     fn retrieve(&self, sources: Sources<'_>, request: Request<'_>) -> Result<Vec<Scored>, RetrievalError> {
-        let mut candidates = Candidates::find(sources, request)?;
-        candidates.complete(sources, request.embedding)?;
-        let mut fused = convex(&candidates.lexical, &candidates.dense, DENSE_WEIGHT);
-        fused.truncate(request.limit);
-        Ok(fused)
+        fused(sources, request, request.query, request.embedding)
+    }
+}
+
+/// The same combination for other words and another embedding than the question's own.
+pub(crate) fn fused(
+    sources: Sources<'_>,
+    request: Request<'_>,
+    query: &str,
+    embedding: &[f32],
+) -> Result<Vec<Scored>, RetrievalError> {
+    let mut candidates = Candidates::find_by(sources, request, query, embedding)?;
+    candidates.complete(sources, embedding)?;
+    let mut fused = convex(&candidates.lexical, &candidates.dense, DENSE_WEIGHT);
+    fused.truncate(request.limit);
+    Ok(fused)
+}
+
+/// The unit vector along the sum of `vectors`, each with its weight; `fallback` where the sum is null.
+pub(crate) fn blend<'a>(vectors: impl IntoIterator<Item = (&'a [f32], f32)>, fallback: &[f32]) -> Embedding {
+    let mut sum = vec![0.0f32; fallback.len()];
+    for (vector, weight) in vectors {
+        sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += weight * value);
+    }
+    let norm = dot(&sum, &sum).sqrt();
+    if norm <= f32::EPSILON {
+        return fallback.to_vec();
+    }
+    sum.iter_mut().for_each(|value| *value /= norm);
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blends_are_unit_vectors_between_their_parts() {
+        let (right, up) = ([1.0, 0.0], [0.0, 1.0]);
+        let cases: [(&[(&[f32], f32)], [f32; 2]); 4] = [
+            (&[(&right, 1.0)], [1.0, 0.0]),
+            (&[(&right, 3.0), (&up, 4.0)], [0.6, 0.8]),
+            (&[(&right, 1.0), (&right, -1.0)], [0.0, 1.0]),
+            (&[], [0.0, 1.0]),
+        ];
+        for (parts, expected) in cases {
+            let blended = blend(parts.iter().copied(), &up);
+            assert!(
+                blended.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
+                "{parts:?}: {blended:?}"
+            );
+        }
     }
 }

@@ -2,17 +2,24 @@
 //! They reach the indexes and the encoder only through the traits at the seams.
 
 mod candidates;
+mod decomposed;
 mod dense;
+mod expanded;
 mod features;
 mod fusion;
 mod hybrid;
+mod hyde;
 mod lift;
+mod names;
+mod none;
 mod registry;
 mod reranked;
+mod rewritten;
 mod rrf;
 mod sparse;
+mod writing;
 
-use burnish_types::{ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, VectorIndex};
+use burnish_types::{ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, Message, VectorIndex};
 
 pub use fusion::{convex, reciprocal_rank};
 pub use lift::{LIFT_COMPONENT, lift};
@@ -29,6 +36,33 @@ pub struct Sources<'a> {
     pub embedder: &'a dyn Embedder,
     /// The texts of chunks.
     pub passages: &'a dyn Passages,
+    /// A language model, where one is configured.
+    pub writer: Option<&'a dyn Writer>,
+}
+
+impl<'a> Sources<'a> {
+    /// What of them depends on the settings.
+    pub fn means(&self) -> Means<'a> {
+        Means { embedder: self.embedder, writer: self.writer }
+    }
+}
+
+/// What a strategy may find there or not, whatever is asked.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// The encoder, which may have token embeddings.
+    pub embedder: &'a dyn Embedder,
+    /// A language model, where one is configured.
+    pub writer: Option<&'a dyn Writer>,
+}
+
+/// A language model as strategies use it: a few words in one piece.
+pub trait Writer: Send + Sync {
+    /// What the model says to `messages`, in at most `max_tokens` tokens. Blocks, for a bounded time.
+    ///
+    /// # Errors
+    /// In words, if the model can't be reached, refuses, or is too slow.
+    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<String, String>;
 }
 
 /// Where a strategy reads the text of what it found.
@@ -51,6 +85,8 @@ pub struct PassageText {
 pub struct Request<'a> {
     /// The question.
     pub query: &'a str,
+    /// What was said before it, oldest message first.
+    pub conversation: &'a [Message],
     /// Its embedding, there whenever [`Retriever::needs_embedding`].
     pub embedding: &'a [f32],
     /// Which chunks may be found.
@@ -92,6 +128,22 @@ pub enum RetrievalError {
         /// The encoder.
         model: String,
     },
+    /// There is no language model.
+    #[error(
+        "the strategy `{strategy}` asks a language model, and none is configured: add one under `[[models]]` to the settings, or choose another strategy"
+    )]
+    NoModel {
+        /// The strategy.
+        strategy: &'static str,
+    },
+    /// The language model did not do its part.
+    #[error("the strategy `{strategy}` asked a language model in vain: {reason}")]
+    Unwritten {
+        /// The strategy.
+        strategy: &'static str,
+        /// What happened.
+        reason: String,
+    },
 }
 
 /// A way to find passages for a question.
@@ -104,9 +156,17 @@ pub trait Retriever: Send + Sync {
         true
     }
 
-    /// Whether it can work with this encoder.
-    fn works_with(&self, _embedder: &dyn Embedder) -> bool {
+    /// Whether it looks at any document.
+    fn consults_documents(&self) -> bool {
         true
+    }
+
+    /// Whether it can work with what the settings give.
+    ///
+    /// # Errors
+    /// If it cannot, with what is missing and what to do.
+    fn works_with(&self, _means: Means<'_>) -> Result<(), RetrievalError> {
+        Ok(())
     }
 
     /// At most `request.limit` chunks, best first, none twice.

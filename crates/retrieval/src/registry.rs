@@ -1,9 +1,14 @@
 //! The one list of strategies.
 
 use crate::Retriever;
+use crate::decomposed::Decomposed;
 use crate::dense::Dense;
+use crate::expanded::Expanded;
 use crate::hybrid::Hybrid;
+use crate::hyde::Hyde;
+use crate::none::Nothing;
 use crate::reranked::Reranked;
+use crate::rewritten::Rewritten;
 use crate::rrf::ReciprocalRank;
 use crate::sparse::Sparse;
 
@@ -16,11 +21,16 @@ impl Default for Registry {
     fn default() -> Self {
         Self {
             retrievers: vec![
+                Box::new(Nothing),
                 Box::new(Sparse),
                 Box::new(Dense),
                 Box::new(Hybrid),
                 Box::new(ReciprocalRank),
+                Box::new(Expanded),
+                Box::new(Decomposed),
                 Box::new(Reranked),
+                Box::new(Rewritten),
+                Box::new(Hyde),
             ],
         }
     }
@@ -46,7 +56,19 @@ mod tests {
     fn names_are_unique_and_found() {
         let registry = Registry::default();
         let names: Vec<_> = registry.iter().map(Retriever::name).collect();
-        assert_eq!(names, ["sparse", "dense", "hybrid", "rrf", "reranked"]);
+        let expected = [
+            "none",
+            "sparse",
+            "dense",
+            "hybrid",
+            "rrf",
+            "expanded",
+            "decomposed",
+            "reranked",
+            "rewritten",
+            "hyde",
+        ];
+        assert_eq!(names, expected);
         assert!(names.iter().all(|name| registry.get(name).is_some()));
         assert!(registry.get("Hybrid").is_none());
     }

@@ -9,8 +9,9 @@ use crate::candidates::Candidates;
 use crate::features::{QueryWords, words};
 use crate::fusion::{convex, ranked};
 use crate::hybrid::DENSE_WEIGHT;
-use crate::{PassageText, Request, RetrievalError, Retriever, Scored, Sources};
+use crate::{Means, PassageText, Request, RetrievalError, Retriever, Scored, Sources};
 
+const NAME: &str = "reranked";
 /// How many passages are looked at again. Each costs the encoder as much as it did when it was ingested.
 const HEAD: usize = 10;
 
@@ -23,18 +24,15 @@ pub(crate) struct Reranked;
 
 impl Retriever for Reranked {
     fn name(&self) -> &'static str {
-        "reranked"
+        NAME
     }
 
-    fn works_with(&self, embedder: &dyn Embedder) -> bool {
-        embedder.tokenwise().is_some()
+    fn works_with(&self, means: Means<'_>) -> Result<(), RetrievalError> {
+        tokenwise(means.embedder).map(|_| ())
     }
 
     fn retrieve(&self, sources: Sources<'_>, request: Request<'_>) -> Result<Vec<Scored>, RetrievalError> {
-        let encoder = sources.embedder.tokenwise().ok_or_else(|| RetrievalError::NotTokenwise {
-            strategy: self.name(),
-            model: sources.embedder.model().to_owned(),
-        })?;
+        let encoder = tokenwise(sources.embedder)?;
         let mut candidates = Candidates::find(sources, request)?;
         candidates.complete(sources, request.embedding)?;
         let mut fused = convex(&candidates.lexical, &candidates.dense, DENSE_WEIGHT);
@@ -49,6 +47,12 @@ impl Retriever for Reranked {
         result.truncate(request.limit);
         Ok(result)
     }
+}
+
+fn tokenwise(embedder: &dyn Embedder) -> Result<&dyn TokenEmbedder, RetrievalError> {
+    embedder
+        .tokenwise()
+        .ok_or_else(|| RetrievalError::NotTokenwise { strategy: NAME, model: embedder.model().to_owned() })
 }
 
 fn rescore(

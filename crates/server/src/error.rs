@@ -144,6 +144,7 @@ impl From<EngineError> for ApiError {
             EngineError::InvalidQuery(_) => Self::invalid("query", message),
             EngineError::InvalidFeedback(_) => Self::new(Code::InvalidValue, message),
             EngineError::UnknownStrategy { .. } => Self::new(Code::StrategyNotFound, message).at("strategy"),
+            EngineError::UnusableStrategy { .. } => Self::new(Code::StrategyNotFound, message).at("strategy"),
             EngineError::UnknownModel { .. } => Self::new(Code::ModelNotFound, message).at("model"),
             EngineError::UnknownRequest(_) => Self::new(Code::NotFound, message).at("id"),
             EngineError::UnknownChunk { .. } => Self::new(Code::NotFound, message).at("chunk"),

@@ -1,11 +1,13 @@
 //! `burnish eval`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burnish_engine::{Engine, IngestEvent, IngestOptions};
+use burnish_eval::bootstrap::MeanInterval;
 use burnish_eval::dataset::Dataset;
 use burnish_eval::retrieval::{MEASURES, StrategyReport, evaluate};
 use burnish_eval::trec::write_ranking;
@@ -21,17 +23,26 @@ pub(crate) struct Request {
     pub(crate) dataset: PathBuf,
     pub(crate) split: String,
     pub(crate) strategy: Vec<String>,
+    pub(crate) conditions: Vec<String>,
     pub(crate) top_k: usize,
     pub(crate) run: Option<PathBuf>,
     pub(crate) seed: u64,
 }
 
 pub(crate) fn retrieval(context: &Context, request: &Request) -> Result<()> {
-    let dataset = Dataset::load(&request.dataset, &request.split)?;
+    let mut dataset = Dataset::load(&request.dataset, &request.split)?;
+    for condition in &request.conditions {
+        let (field, value) = condition
+            .split_once('=')
+            .with_context(|| format!("--where `{condition}`: FIELD=VALUE is expected"))?;
+        dataset.keep_where(field, value)?;
+    }
     let engine = parts::engine(&apart(context, &request.dataset)?)?;
     bring_in(&engine, &dataset)?;
-    let strategies = match request.strategy.as_slice() {
-        [] => engine.strategies(),
+    let strategies: Vec<Strategy> = match request.strategy.as_slice() {
+        [] => {
+            engine.strategies().into_iter().filter(|strategy| engine.consults_documents(strategy)).collect()
+        }
         names => names.iter().map(Strategy::new).collect(),
     };
     let bar = output::bar((strategies.len() * dataset.queries.len()) as u64, "queries");
@@ -55,16 +66,30 @@ pub(crate) fn retrieval(context: &Context, request: &Request) -> Result<()> {
     }
     bar.finish_and_clear();
     engine.close()?;
+    let differences = differences(&reports, request.seed)?;
     if context.json {
         let strategies: serde_json::Map<_, _> = reports
             .iter()
             .map(|(name, report)| Ok((name.clone(), serde_json::to_value(report)?)))
             .collect::<Result<_>>()?;
+        let differences: serde_json::Map<_, _> = differences
+            .iter()
+            .map(|(name, difference)| Ok((name.clone(), serde_json::to_value(difference)?)))
+            .collect::<Result<_>>()?;
         return output::json(&json!({
-            "dataset": dataset.name, "split": request.split, "n": dataset.queries.len(), "strategies": strategies,
+            "dataset": dataset.name, "split": request.split, "where": request.conditions, "n": dataset.queries.len(),
+            "strategies": strategies, "baseline": reports.first().map(|(name, _)| name), "differences": differences,
         }));
     }
-    print(&dataset, &reports)
+    print(&dataset, &reports, &differences)
+}
+
+/// How far each strategy is from the first one, by the measure's name.
+type Difference = BTreeMap<String, MeanInterval>;
+
+fn differences(reports: &[(String, StrategyReport)], seed: u64) -> Result<Vec<(String, Difference)>> {
+    let Some(((_, baseline), others)) = reports.split_first() else { return Ok(Vec::new()) };
+    others.iter().map(|(name, report)| Ok((name.clone(), report.differences(baseline, seed)?))).collect()
 }
 
 /// The settings with a data directory of the data set's own, below the one that is set.
@@ -106,21 +131,34 @@ fn create(path: &Path) -> Result<BufWriter<File>> {
     ))
 }
 
-fn print(dataset: &Dataset, reports: &[(String, StrategyReport)]) -> Result<()> {
+fn print(
+    dataset: &Dataset,
+    reports: &[(String, StrategyReport)],
+    differences: &[(String, Difference)],
+) -> Result<()> {
     output::say(format!("{}, n = {}", dataset.name, dataset.queries.len()))?;
-    let names: Vec<String> = MEASURES.iter().map(ToString::to_string).collect();
-    let header: String = names.iter().map(|name| format!("{name:>24}")).collect();
-    output::say(format!("{:<10}{header}{:>16}", "strategy", "ms p50 / p99"))?;
+    let header: String = MEASURES.iter().map(|measure| format!("{:>26}", measure.to_string())).collect();
+    output::say(format!("{:<12}{header}{:>16}", "strategy", "ms p50 / p99"))?;
     for (strategy, report) in reports {
-        let values: String = names
-            .iter()
-            .filter_map(|name| report.measures.get(name))
-            .map(|mean| {
-                format!("{:>24}", format!("{:.4} [{:.3}, {:.3}]", mean.mean, mean.ci95[0], mean.ci95[1]))
-            })
-            .collect();
         let latency = format!("{:.1} / {:.1}", report.latency_ms.p50, report.latency_ms.p99);
-        output::say(format!("{strategy:<10}{values}{latency:>16}"))?;
+        let values = columns(&report.measures, |mean| {
+            format!("{:.4} [{:.3}, {:.3}]", mean.mean, mean.ci95[0], mean.ci95[1])
+        });
+        output::say(format!("{strategy:<12}{values}{latency:>16}"))?;
+    }
+    if let (Some((baseline, _)), false) = (reports.first(), differences.is_empty()) {
+        output::say(format!("\nagainst {baseline}, paired"))?;
+    }
+    for (strategy, difference) in differences {
+        let values = columns(difference, |mean| {
+            format!("{:+.4} [{:+.3}, {:+.3}]", mean.mean, mean.ci95[0], mean.ci95[1])
+        });
+        output::say(format!("{strategy:<12}{values}"))?;
     }
     Ok(())
+}
+
+fn columns(measures: &BTreeMap<String, MeanInterval>, form: impl Fn(&MeanInterval) -> String) -> String {
+    let means = MEASURES.iter().filter_map(|measure| measures.get(&measure.to_string()));
+    means.map(|mean| format!("{:>26}", form(mean))).collect()
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use burnish_engine::{Engine, Pinned};
+use burnish_engine::{Engine, EngineError, Pinned};
 use burnish_types::{Answerer, Strategy};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -95,8 +95,10 @@ pub(crate) fn pinned(engine: &Engine, model: &str) -> Result<Pinned, ApiError> {
         if name == EXTRACTIVE {
             return Ok(Pinned { answerer: Some(Answerer::Extractive), ..Pinned::default() });
         }
-        if let Some(strategy) = engine.strategies().into_iter().find(|strategy| strategy.as_str() == name) {
-            return Ok(Pinned { strategy: Some(strategy), ..Pinned::default() });
+        match engine.strategy(name) {
+            Ok(strategy) => return Ok(Pinned { strategy: Some(strategy), ..Pinned::default() }),
+            Err(EngineError::UnknownStrategy { .. }) => {}
+            Err(error) => return Err(ApiError::from(error).at("model")),
         }
     }
     if engine.models().iter().any(|known| known == model) {

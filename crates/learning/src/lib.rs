@@ -3,7 +3,9 @@
 
 mod features;
 mod performance;
+pub mod policies;
 mod policy;
+pub mod predictor;
 
 pub use features::{FEATURES_VERSION, query_features};
 pub use performance::{Performance, quality};

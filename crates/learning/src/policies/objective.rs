@@ -1,0 +1,186 @@
+//! What all policies want: the cheapest alternative that is good enough, else the best that can be paid for.
+
+use crate::predictor::Forecast;
+
+/// Alternatives whose qualities differ by no more than this count as equally good.
+pub const QUALITY_TOLERANCE: f64 = 0.005;
+/// What a second of waiting is worth beside money, in US dollars: it decides between alternatives whose costs
+/// are equal, and keeps a cent from outweighing a minute.
+const USD_PER_SECOND: f64 = 0.001;
+/// A difference in price below this share is none: measured times are never the same twice.
+const PRICE_TOLERANCE: f64 = 0.05;
+/// How many standard deviations below its mean an estimate's lower bound lies: one-sided 95 %.
+pub(crate) const LOWER: f64 = 1.645;
+
+/// One thing that could be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alternative {
+    /// The arm's name.
+    pub arm: String,
+    /// Expected latency in milliseconds.
+    pub latency_ms: f64,
+    /// Expected cost in US dollars.
+    pub cost_usd: f64,
+    /// The one that is played as long as nothing speaks against it. Where none is marked, it is the first.
+    pub is_baseline: bool,
+}
+
+impl Alternative {
+    /// Time and money as one figure, in US dollars.
+    pub(crate) fn price(&self) -> f64 {
+        self.cost_usd + self.latency_ms / 1000.0 * USD_PER_SECOND
+    }
+
+    pub(crate) fn is_cheaper_than(&self, other: &Self) -> bool {
+        self.price() < other.price() * (1.0 - PRICE_TOLERANCE)
+    }
+}
+
+/// What a policy decides about.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What could be done.
+    pub alternatives: &'a [Alternative],
+    /// The quality to expect of each, in the same order.
+    pub forecast: &'a Forecast,
+    /// Quality in [0, 1] that is good enough; `None` where more is always better.
+    pub target_quality: Option<f64>,
+    /// The most that the request may be expected to cost, in US dollars.
+    pub budget_usd: Option<f64>,
+}
+
+/// Which alternative the objective prefers, and why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) place: usize,
+    pub(crate) ground: Ground,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Ground {
+    /// The cheapest of those whose lower bound meets the target.
+    MeetsTarget,
+    /// Of the best quality.
+    Best,
+    /// As good as the best one, which is named, and cheaper.
+    AsGood(usize),
+    /// Nothing can be paid for; this is the cheapest.
+    OverBudget,
+}
+
+impl Situation<'_> {
+    /// The alternatives that have an estimate.
+    pub(crate) fn places(&self) -> std::ops::Range<usize> {
+        0..self.alternatives.len().min(self.forecast.estimates().len())
+    }
+
+    pub(crate) fn mean(&self, place: usize) -> f64 {
+        self.forecast.estimates().get(place).map_or(0.0, |estimate| estimate.mean)
+    }
+
+    pub(crate) fn means(&self) -> Vec<f64> {
+        self.forecast.estimates().iter().map(|estimate| estimate.mean).collect()
+    }
+
+    pub(crate) fn lower_bounds(&self) -> Vec<f64> {
+        self.forecast.estimates().iter().map(|estimate| estimate.mean - LOWER * estimate.deviation).collect()
+    }
+
+    pub(crate) fn baseline(&self) -> usize {
+        self.places().find(|place| self.alternatives[*place].is_baseline).unwrap_or(0)
+    }
+
+    pub(crate) fn is_affordable(&self, place: usize) -> bool {
+        self.budget_usd.is_none_or(|budget| self.alternatives[place].cost_usd <= budget)
+    }
+
+    /// The objective, given a value and a lower bound of quality for each alternative, over those that `admits`
+    /// lets in. `None` where that leaves nothing.
+    pub(crate) fn best(
+        &self,
+        values: &[f64],
+        lower: &[f64],
+        admits: impl Fn(usize) -> bool,
+    ) -> Option<Verdict> {
+        let price = |place: &usize| self.alternatives[*place].price();
+        let admitted = || self.places().filter(|place| admits(*place));
+        let affordable = || admitted().filter(|place| self.is_affordable(*place));
+        let cheapest = |left: &usize, right: &usize| price(left).total_cmp(&price(right));
+        if let Some(target) = self.target_quality {
+            let enough = affordable().filter(|place| lower[*place] >= target);
+            if let Some(place) = enough.min_by(cheapest) {
+                return Some(Verdict { place, ground: Ground::MeetsTarget });
+            }
+        }
+        // Of equals the first one, so that the baseline's place decides ties.
+        let best = affordable().rev().max_by(|left, right| values[*left].total_cmp(&values[*right]));
+        let Some(best) = best else {
+            return admitted().min_by(cheapest).map(|place| Verdict { place, ground: Ground::OverBudget });
+        };
+        let equals = affordable().filter(|place| {
+            values[*place] >= values[best] - QUALITY_TOLERANCE
+                && self.alternatives[*place].is_cheaper_than(&self.alternatives[best])
+        });
+        Some(match equals.min_by(cheapest) {
+            Some(place) => Verdict { place, ground: Ground::AsGood(best) },
+            None => Verdict { place: best, ground: Ground::Best },
+        })
+    }
+
+    /// Says a verdict in words, in terms of the expected qualities.
+    pub(crate) fn explain(&self, verdict: Verdict) -> String {
+        let name = |place: usize| &self.alternatives[place].arm;
+        let (place, mean) = (verdict.place, self.mean(verdict.place));
+        match verdict.ground {
+            Ground::MeetsTarget => format!(
+                "{}: the cheapest whose quality is sure to meet {:.2} (at least {:.3}, expected {mean:.3})",
+                name(place),
+                self.target_quality.unwrap_or_default(),
+                (mean - LOWER * self.deviation(place)).clamp(0.0, 1.0),
+            ),
+            Ground::AsGood(best) => format!(
+                "{}: within {QUALITY_TOLERANCE} of {}'s {:.3} {}",
+                name(place),
+                name(best),
+                self.mean(best),
+                self.saving(place, best)
+            ),
+            Ground::Best => format!("{}: the best expected quality, {mean:.3}", name(place)),
+            Ground::OverBudget => format!(
+                "{}: nothing is expected to fit the budget of ${:.6}, and this costs least, ${:.6}",
+                name(place),
+                self.budget_usd.unwrap_or_default(),
+                self.alternatives[place].cost_usd
+            ),
+        }
+    }
+
+    fn deviation(&self, place: usize) -> f64 {
+        self.forecast.estimates().get(place).map_or(0.0, |estimate| estimate.deviation)
+    }
+
+    /// How much cheaper one is than another, in words.
+    pub(crate) fn saving(&self, place: usize, than: usize) -> String {
+        let (one, other) = (&self.alternatives[place], &self.alternatives[than]);
+        let by_cost = one.cost_usd < other.cost_usd * (1.0 - PRICE_TOLERANCE);
+        let (what, ratio) = match by_cost {
+            true => ("cost", other.cost_usd / one.cost_usd.max(1e-12)),
+            false => ("time", other.latency_ms / one.latency_ms.max(1e-9)),
+        };
+        match ratio {
+            ratio if ratio > 1e6 => format!("at next to none of the {what}"),
+            ratio if ratio >= 2.5 => format!("at a {:.0}{} of the {what}", ratio, ordinal(ratio.round())),
+            ratio => format!("at {:.0} % of the {what}", 100.0 / ratio),
+        }
+    }
+}
+
+fn ordinal(number: f64) -> &'static str {
+    match (number % 10.0, number % 100.0) {
+        (_, 11.0..=13.0) => "th",
+        (1.0, _) => "st",
+        (2.0, _) => "nd",
+        (3.0, _) => "rd",
+        _ => "th",
+    }
+}

@@ -1,0 +1,101 @@
+//! Predictions for one query: estimates by arm, and how their errors go together.
+
+use serde::{Deserialize, Serialize};
+
+use super::matrix::Matrix;
+
+/// The quality that is expected of an arm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean, in [0, 1].
+    pub mean: f64,
+    /// The standard deviation of the mean, not of a single outcome around it.
+    pub deviation: f64,
+    /// Outcomes of this arm that it rests on.
+    pub outcomes: u64,
+}
+
+/// The qualities of several arms for one query: jointly normal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    estimates: Vec<Estimate>,
+    /// Row by row.
+    covariance: Vec<f64>,
+}
+
+impl Forecast {
+    /// `covariance` row by row; where its length is not the square of that of `estimates`, errors are taken for
+    /// independent.
+    pub fn new(estimates: Vec<Estimate>, covariance: Vec<f64>) -> Self {
+        let size = estimates.len();
+        if covariance.len() == size * size && covariance.iter().all(|value| value.is_finite()) {
+            return Self { estimates, covariance };
+        }
+        let deviations: Vec<f64> = estimates.iter().map(|estimate| estimate.deviation.powi(2)).collect();
+        let diagonal = Matrix::diagonal(&deviations);
+        Self { covariance: (0..size).flat_map(|row| diagonal.row(row).to_vec()).collect(), estimates }
+    }
+
+    /// The estimates, in the order in which the arms were given.
+    pub fn estimates(&self) -> &[Estimate] {
+        &self.estimates
+    }
+
+    /// The covariance of the errors of two arms, by their places.
+    pub fn covariance(&self, left: usize, right: usize) -> f64 {
+        self.covariance.get(left * self.estimates.len() + right).copied().unwrap_or_default()
+    }
+
+    /// The expected advantage of one arm over another, and its standard deviation.
+    pub fn advantage(&self, of: usize, over: usize) -> (f64, f64) {
+        let mean = |place: usize| self.estimates.get(place).map_or(0.0, |estimate| estimate.mean);
+        let variance =
+            self.covariance(of, of) + self.covariance(over, over) - 2.0 * self.covariance(of, over);
+        (mean(of) - mean(over), variance.max(0.0).sqrt())
+    }
+
+    /// `count` draws of all arms' qualities; they are not cut to [0, 1].
+    pub fn draws(&self, count: usize, random: &mut fastrand::Rng) -> Vec<Vec<f64>> {
+        let size = self.estimates.len();
+        let factor = self.factor();
+        let mut normal = vec![0.0; size];
+        let draw = |_| {
+            normal.iter_mut().for_each(|value| *value = standard_normal(random));
+            let value = |(row, estimate): (usize, &Estimate)| {
+                estimate.mean + super::matrix::dot(&factor.row(row)[..=row], &normal)
+            };
+            self.estimates.iter().enumerate().map(value).collect()
+        };
+        (0..count).map(draw).collect()
+    }
+
+    /// A factor of the covariance, which rounding may have left not quite positive definite.
+    fn factor(&self) -> Matrix {
+        let size = self.estimates.len();
+        let largest = (0..size).map(|place| self.covariance(place, place)).fold(0.0, f64::max);
+        for jitter in [1e-12, 1e-9, 1e-6] {
+            let mut matrix = Matrix::diagonal(&vec![jitter * largest + f64::MIN_POSITIVE; size]);
+            for row in 0..size {
+                for column in 0..size {
+                    matrix.set(row, column, matrix.at(row, column) + self.covariance(row, column));
+                }
+            }
+            if let Some(factor) = matrix.cholesky() {
+                return factor;
+            }
+        }
+        let deviations: Vec<f64> = self.estimates.iter().map(|estimate| estimate.deviation).collect();
+        Matrix::diagonal(&deviations)
+    }
+}
+
+/// Marsaglia and Bray's polar method.
+pub(crate) fn standard_normal(random: &mut fastrand::Rng) -> f64 {
+    loop {
+        let (x, y) = (random.f64() * 2.0 - 1.0, random.f64() * 2.0 - 1.0);
+        let square = x * x + y * y;
+        if square > 0.0 && square < 1.0 {
+            return x * (-2.0 * square.ln() / square).sqrt();
+        }
+    }
+}

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::{ChoiceArgs, DriftArgs};
+
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
 #[derive(Debug, Parser)]
 #[command(name = "burnish", version, about)]
@@ -105,6 +107,10 @@ pub(crate) enum Eval {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
+    /// A policy over recorded outcomes: quality and cost, online from zero.
+    Choice(ChoiceArgs),
+    /// A policy over recorded outcomes of which two arms swap their quality at mid-stream.
+    Drift(DriftArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod ask;
 mod bench;
 mod bench_search;
 mod eval;
+mod eval_outcomes;
 mod ingest;
 mod serve;
 
@@ -13,6 +14,8 @@ use serde_json::json;
 use crate::args::{Args, Bench, Command, ConfigCommand, Eval};
 use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
+
+pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
 
 /// What every command is given.
 pub(crate) struct Context {
@@ -44,6 +47,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
             eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
         }
+        Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
+        Command::Eval(Eval::Drift(args)) => eval_outcomes::drift(&context, args),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }

@@ -2,10 +2,14 @@
 //! bootstrap intervals, and TREC runs and qrels, so that others' tools can check the figures.
 
 pub mod bootstrap;
+pub mod choice;
 pub mod dataset;
+pub mod drift;
 mod error;
 pub mod measures;
+pub mod outcome_table;
 pub mod retrieval;
+pub mod stream;
 pub mod trec;
 
 pub use error::EvalError;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::{ChoiceArgs, DriftArgs};
+
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
 #[derive(Debug, Parser)]
 #[command(name = "burnish", version, about)]
@@ -114,6 +116,10 @@ pub(crate) enum Eval {
     },
     /// What learning gains on a stream of queries whose judgements become outcomes.
     Adaptive(Adaptive),
+    /// A policy over recorded outcomes: quality and cost, online from zero.
+    Choice(ChoiceArgs),
+    /// A policy over recorded outcomes of which two arms swap their quality at mid-stream.
+    Drift(DriftArgs),
 }
 
 #[derive(Debug, clap::Args)]

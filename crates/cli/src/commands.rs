@@ -5,6 +5,7 @@ mod bench;
 mod bench_search;
 mod eval;
 mod eval_adaptive;
+mod eval_outcomes;
 mod ingest;
 mod learn;
 mod serve;
@@ -15,6 +16,8 @@ use serde_json::json;
 use crate::args::{Adaptive, Args, Bench, Command, ConfigCommand, Eval};
 use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
+
+pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
 
 /// What every command is given.
 pub(crate) struct Context {
@@ -59,6 +62,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
             eval_adaptive::run(&context, &request)
         }
         Command::Learn(command) => learn::run(&context, command),
+        Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
+        Command::Eval(Eval::Drift(args)) => eval_outcomes::drift(&context, args),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }

@@ -67,6 +67,20 @@ pub enum EvalError {
         "there is no measure `{0}`: write ndcg@K, recall@K, mrr@K, precision@K or success@K with K of at least 1, or map"
     )]
     UnknownMeasure(String),
+    /// There is no such policy.
+    #[error(transparent)]
+    UnknownPolicy(#[from] burnish_learning::policies::UnknownPolicy),
+    /// Outcome tables leave nothing to choose.
+    #[error("{} name {arms} arm(s): a choice needs two", files.iter().map(|file| format!("`{}`", file.display())).collect::<Vec<_>>().join(", "))]
+    NoChoice {
+        /// The tables.
+        files: Vec<PathBuf>,
+        /// The arms that they name together.
+        arms: usize,
+    },
+    /// An outcome table has no row that could be used.
+    #[error("no row has an outcome")]
+    NoRows,
     /// Two series of figures do not belong together.
     #[error(
         "a paired difference needs two figures a query: there are {left} on one side and {right} on the other"

@@ -3,12 +3,16 @@
 
 pub mod adaptive;
 pub mod bootstrap;
+pub mod choice;
 pub mod classification;
 pub mod dataset;
+pub mod drift;
 mod error;
 pub mod measures;
+pub mod outcome_table;
 pub mod questions;
 pub mod retrieval;
+pub mod stream;
 pub mod trec;
 
 pub use error::EvalError;

@@ -2,6 +2,7 @@
 //! no I/O, no clock, and randomness comes from a seed that is handed in.
 
 mod features;
+pub mod learner;
 mod memory;
 mod performance;
 pub mod policies;

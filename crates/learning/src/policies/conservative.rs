@@ -12,7 +12,8 @@ const RESERVE: f64 = 0.3;
 const RENEWED_REQUESTS: u32 = 500;
 
 /// Conservative exploration after Kazerouni et al. 2017 (CLUCB, algorithm 1), adapted: the baseline is played
-/// unless another alternative is better with confidence, or cheaper and not worse with confidence. Others are tried
+/// unless another alternative is better with confidence, or cheaper and not worse with confidence; after a drift it
+/// has no privilege until what was learned is settled again. Others are tried
 /// by Thompson sampling, and only while what that may have cost, counted by the [`Ledger`], stays within the share
 /// α of what was expected without it. Where the paper counts explored requests by a confidence bound of their
 /// reward, the ledger counts them as worth nothing until their outcome is known, so that the bound holds for any
@@ -51,7 +52,7 @@ impl Conservative {
         let lower = situation.lower_bounds();
         let sufficient = |place: usize| situation.target_quality.is_some_and(|target| lower[place] >= target);
         let verdict = situation.best(&situation.means(), &lower, |place| {
-            place == baseline || sufficient(place) || proven(place)
+            !situation.forecast.is_settled() || place == baseline || sufficient(place) || proven(place)
         })?;
         // What can't be paid for is no baseline: then whatever can be.
         match situation.is_affordable(verdict.place) {

@@ -21,6 +21,7 @@ pub struct Forecast {
     estimates: Vec<Estimate>,
     /// Row by row.
     covariance: Vec<f64>,
+    settled: bool,
 }
 
 impl Forecast {
@@ -29,11 +30,37 @@ impl Forecast {
     pub fn new(estimates: Vec<Estimate>, covariance: Vec<f64>) -> Self {
         let size = estimates.len();
         if covariance.len() == size * size && covariance.iter().all(|value| value.is_finite()) {
-            return Self { estimates, covariance };
+            return Self { estimates, covariance, settled: true };
         }
         let deviations: Vec<f64> = estimates.iter().map(|estimate| estimate.deviation.powi(2)).collect();
         let diagonal = Matrix::diagonal(&deviations);
-        Self { covariance: (0..size).flat_map(|row| diagonal.row(row).to_vec()).collect(), estimates }
+        let covariance = (0..size).flat_map(|row| diagonal.row(row).to_vec()).collect();
+        Self { estimates, covariance, settled: true }
+    }
+
+    /// Whether what was learned can be relied upon. Where it can't, after a drift or where one is likely, no
+    /// alternative deserves a privilege.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The same, not to be relied upon.
+    pub(crate) fn unsettled(self) -> Self {
+        Self { settled: false, ..self }
+    }
+
+    /// Moved by shifts of which the means and the covariance, row by row, are given, and not to be relied upon.
+    pub(crate) fn shifted(mut self, means: &[f64], covariance: &[f64]) -> Self {
+        for (value, more) in self.covariance.iter_mut().zip(covariance) {
+            *value += more;
+        }
+        for (place, mean) in means.iter().enumerate().take(self.estimates.len()) {
+            let variance = self.covariance(place, place);
+            let estimate = &mut self.estimates[place];
+            estimate.mean = (estimate.mean + mean).clamp(0.0, 1.0);
+            estimate.deviation = variance.max(0.0).sqrt();
+        }
+        self.unsettled()
     }
 
     /// The estimates, in the order in which the arms were given.

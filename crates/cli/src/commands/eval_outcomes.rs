@@ -1,0 +1,196 @@
+//! `burnish eval choice` and `burnish eval drift`: policies over recorded outcomes.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use burnish_eval::choice::{ChoiceReport, Fixed, Means, Reached};
+use burnish_eval::drift::DriftReport;
+use burnish_eval::outcome_table::OutcomeTable;
+use burnish_eval::stream::Request;
+use burnish_eval::{choice, drift};
+use burnish_learning::policies::DEFAULT_POLICY;
+use clap::Args;
+
+use super::Context;
+use crate::output;
+
+/// What both commands are asked.
+#[derive(Debug, Args)]
+pub(crate) struct Outcomes {
+    /// Recorded outcomes, JSON Lines, plain or `.gz`; may be repeated.
+    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
+    table: Vec<PathBuf>,
+    /// fixed:ARM, epsilon:SHARE, linucb[:C], thompson, conservative[:ALPHA].
+    #[arg(long, default_value = DEFAULT_POLICY, value_name = "NAME")]
+    policy: String,
+    /// The arm that is played until evidence speaks against it; without it the first of the table.
+    #[arg(long, value_name = "ARM")]
+    baseline: Option<String>,
+    /// The first order of the rows.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// What `eval choice` is asked beside.
+#[derive(Debug, Args)]
+pub(crate) struct ChoiceArgs {
+    #[command(flatten)]
+    outcomes: Outcomes,
+    /// Quality in [0, 1] that is good enough; without it, more is always better.
+    #[arg(long, value_name = "Q")]
+    quality_target: Option<f64>,
+    /// The most that one request may be expected to cost, in US dollars.
+    #[arg(long, value_name = "USD")]
+    budget: Option<f64>,
+    /// How many orders of the rows.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+}
+
+/// What `eval drift` is asked beside.
+#[derive(Debug, Args)]
+pub(crate) struct DriftArgs {
+    #[command(flatten)]
+    outcomes: Outcomes,
+    /// How many streams of each kind.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+}
+
+pub(crate) fn choice(context: &Context, args: ChoiceArgs) -> Result<()> {
+    let ChoiceArgs { outcomes, quality_target, budget, seeds } = args;
+    if let Some(target) = quality_target.filter(|target| !(0.0..=1.0).contains(target)) {
+        bail!("--quality-target {target} is not in [0, 1]");
+    }
+    if let Some(budget) = budget.filter(|budget| !(budget.is_finite() && *budget >= 0.0)) {
+        bail!("--budget {budget} is no amount of money: write US dollars, such as 0.002");
+    }
+    let (table, request) =
+        outcomes.load(Request { quality_target, budget_usd: budget, seeds, ..nothing() })?;
+    let report = choice::evaluate(&table, &request)?;
+    if context.json {
+        return output::json(&serde_json::to_value(&report)?);
+    }
+    print_choice(&table, &report)
+}
+
+pub(crate) fn drift(context: &Context, args: DriftArgs) -> Result<()> {
+    let (table, request) = args.outcomes.load(Request { seeds: args.seeds, ..nothing() })?;
+    let report = drift::evaluate(&table, &request)?;
+    if context.json {
+        return output::json(&serde_json::to_value(&report)?);
+    }
+    print_drift(&report)
+}
+
+fn nothing() -> Request {
+    Request {
+        policy: String::new(),
+        baseline: None,
+        quality_target: None,
+        budget_usd: None,
+        seeds: 1,
+        seed: 0,
+    }
+}
+
+impl Outcomes {
+    /// The table, and `request` with what both commands are asked.
+    fn load(self, request: Request) -> Result<(OutcomeTable, Request)> {
+        let table = OutcomeTable::load(&self.table)?;
+        let fixed = self.policy.strip_prefix("fixed:");
+        for arm in self.baseline.as_deref().into_iter().chain(fixed) {
+            if !table.arms.iter().any(|known| known == arm) {
+                bail!("the table has no arm `{arm}`; its arms are {}", table.arms.join(", "));
+            }
+        }
+        Ok((table, Request { policy: self.policy, baseline: self.baseline, seed: self.seed, ..request }))
+    }
+}
+
+fn print_choice(table: &OutcomeTable, report: &ChoiceReport) -> Result<()> {
+    output::say(format!(
+        "{}, {} rows in {} orders\n\n{:<34} {:>8} {:>17} {:>12} {:>8}",
+        report.policy, report.n, report.seeds, "", "quality", "95 %", "cost, USD", "tokens"
+    ))?;
+    for (name, reached) in [("the policy", &report.all), ("  last half", &report.last_half)] {
+        let [low, high] = reached.quality.ci95;
+        let means = Means {
+            quality: reached.quality.mean,
+            cost_usd: reached.cost_usd,
+            output_tokens: reached.output_tokens,
+        };
+        output::say(line(name, &format!("[{low:.4}, {high:.4}]"), &means))?;
+    }
+    output::say(line("the best arm for each row", "", &report.oracle))?;
+    for Fixed { arm, means } in &report.fixed {
+        let mark = if *arm == report.best_fixed.arm { " (best fixed)" } else { "" };
+        output::say(line(&format!("always {arm}{mark}"), "", means))?;
+    }
+    output::say(format!("\nshares over the last half: {}", shares(table, &report.last_half)))?;
+    if let Some(routing) = &report.last_half.routing {
+        output::say(format!(
+            "routing over the last half: APGR {:.3}, CPT(50 %) {:.1} %, CPT(80 %) {:.1} %; 95 % of the best arm's \
+             quality with {:.1} % of its calls",
+            routing.apgr,
+            100.0 * routing.cpt.half,
+            100.0 * routing.cpt.four_fifths,
+            100.0 * routing.strong_calls_at_95
+        ))?;
+    }
+    if let Some(exploration) = &report.exploration {
+        output::say(format!(
+            "explored {:.1} % of requests, which cost {:.2} of {:.0} in summed quality; {:.1} drift alarms",
+            100.0 * exploration.share,
+            exploration.spent,
+            exploration.expected,
+            report.alarms
+        ))?;
+    }
+    Ok(())
+}
+
+fn line(name: &str, interval: &str, means: &Means) -> String {
+    let figure = |value: Option<f64>, digits: usize| {
+        value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
+    };
+    let (cost, tokens) = (figure(means.cost_usd, 6), figure(means.output_tokens, 0));
+    format!("{name:<34} {:>8.4} {interval:>17} {cost:>12} {tokens:>8}", means.quality)
+}
+
+fn shares(table: &OutcomeTable, reached: &Reached) -> String {
+    let share = |(arm, share): (&String, &f64)| format!("{arm} {:.1} %", 100.0 * share);
+    let mut arms: Vec<(&String, &f64)> = table.arms.iter().zip(&reached.shares).collect();
+    arms.sort_by(|left, right| right.1.total_cmp(left.1));
+    arms.into_iter().filter(|(_, share)| **share > 0.0).map(share).collect::<Vec<_>>().join(", ")
+}
+
+fn print_drift(report: &DriftReport) -> Result<()> {
+    let list = |values: &[Option<usize>]| {
+        let mut values: Vec<usize> = values.iter().map(|value| value.unwrap_or(usize::MAX)).collect();
+        values.sort_unstable();
+        let text = |value: &usize| if *value == usize::MAX { "never".to_owned() } else { value.to_string() };
+        values.iter().map(text).collect::<Vec<_>>().join(" ")
+    };
+    output::say(format!(
+        "{}, {} rows, {} seeds: after row {} `{}` ({:.3}) and `{}` ({:.3}) swap their quality\n\n\
+         back within 5 % of the new best, after outcomes (sorted): {}\n  within 100 in {} of {} seeds\n\
+         first alarm after outcomes (sorted): {}\n  alarms before the swap: {}\n\
+         10,000 outcomes without a change: no alarm in {} of {} seeds",
+        report.policy,
+        report.n,
+        report.seeds,
+        report.swap_at,
+        report.best,
+        report.means[0],
+        report.worst,
+        report.means[1],
+        list(&report.back_after),
+        report.back_within_100,
+        report.seeds,
+        list(&report.alarm_after),
+        report.alarms_before.iter().sum::<usize>(),
+        report.stationary_without_alarm,
+        report.seeds
+    ))
+}

@@ -1,0 +1,279 @@
+//! Recorded outcomes: for each query what every arm would have been worth, and cost.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burnish_learning::query_features;
+use burnish_types::{Filter, Query, UserContext};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::EvalError;
+use crate::dataset::Lines;
+
+/// How many features a query's text has: see [`text_features`].
+pub const TEXT_FEATURES: usize = 32;
+/// Places of the vector that words are hashed to.
+const WORD_PLACES: usize = 16;
+
+/// One arm's recorded outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct RecordedOutcome {
+    /// In [0, 1].
+    pub quality: f64,
+    /// In US dollars; `None` where it was not recorded.
+    #[serde(default)]
+    pub cost_usd: Option<f64>,
+    /// Tokens that were written.
+    #[serde(default)]
+    pub output_tokens: Option<f64>,
+    /// In milliseconds.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
+}
+
+/// One query and its outcomes.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Row {
+    /// Its id.
+    pub id: String,
+    /// The kind of query that it is; never shown to a policy.
+    #[serde(default)]
+    pub group: String,
+    /// Its text.
+    pub query: String,
+    /// The outcomes by arm, in the order of the file.
+    #[serde(deserialize_with = "in_order")]
+    pub arms: Vec<(String, RecordedOutcome)>,
+}
+
+/// Rows of one or more files, over the same arms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeTable {
+    /// The arms, in the order in which the files first name them.
+    pub arms: Vec<String>,
+    /// The rows.
+    pub rows: Vec<TableRow>,
+}
+
+/// A row with its outcomes in the order of the table's arms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableRow {
+    /// The kind of query that it is.
+    pub group: String,
+    /// What a policy may see of the query.
+    pub x: Vec<f64>,
+    /// By arm; `None` where the arm was not tried.
+    pub outcomes: Vec<Option<RecordedOutcome>>,
+}
+
+impl OutcomeTable {
+    /// Reads JSON Lines, gzip'd where a name ends in `.gz`.
+    ///
+    /// # Errors
+    /// If a file can't be read, a line is not a row, a quality is not in [0, 1], or there are fewer than two arms.
+    pub fn load(files: &[PathBuf]) -> Result<Self, EvalError> {
+        let mut table = Self { arms: Vec::new(), rows: Vec::new() };
+        for file in files {
+            for line in Lines::open(file)? {
+                let (number, line) = line?;
+                table.push(read_row(file, number, &line)?);
+            }
+        }
+        let arms = table.arms.len();
+        table.rows.iter_mut().for_each(|row| row.outcomes.resize(arms, None));
+        match arms {
+            0 | 1 => Err(EvalError::NoChoice { files: files.to_vec(), arms }),
+            _ => Ok(table),
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        let mut outcomes = vec![None; self.arms.len()];
+        for (name, outcome) in row.arms {
+            let place = self.arms.iter().position(|arm| *arm == name).unwrap_or_else(|| {
+                self.arms.push(name);
+                outcomes.push(None);
+                self.arms.len() - 1
+            });
+            outcomes[place] = Some(outcome);
+        }
+        self.rows.push(TableRow { group: row.group, x: text_features(&row.query), outcomes });
+    }
+
+    /// The mean quality of an arm over the rows that tried it.
+    pub fn mean_quality(&self, arm: usize) -> f64 {
+        mean(self.outcomes(arm).map(|outcome| outcome.quality)).unwrap_or_default()
+    }
+
+    /// The mean cost of an arm, in US dollars; `None` where none was recorded.
+    pub fn mean_cost(&self, arm: usize) -> Option<f64> {
+        mean(self.outcomes(arm).filter_map(|outcome| outcome.cost_usd))
+    }
+
+    /// The outcomes of an arm.
+    pub fn outcomes(&self, arm: usize) -> impl Iterator<Item = RecordedOutcome> {
+        self.rows.iter().filter_map(move |row| row.outcomes.get(arm).copied().flatten())
+    }
+
+    /// The arms of the best and of the worst mean quality.
+    pub fn extremes(&self) -> (usize, usize) {
+        let mut order: Vec<usize> = (0..self.arms.len()).collect();
+        order.sort_by(|left, right| self.mean_quality(*right).total_cmp(&self.mean_quality(*left)));
+        (order.first().copied().unwrap_or(0), order.last().copied().unwrap_or(0))
+    }
+}
+
+/// The mean; `None` of nothing.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+/// What a policy sees of a query: a constant 1, the query features scaled to about [0, 1], and the words hashed
+/// with signs (Weinberger et al. 2009) to places that share a length of 1.
+pub fn text_features(text: &str) -> Vec<f64> {
+    let query = Query {
+        text: text.to_owned(),
+        conversation: Vec::new(),
+        user: UserContext::default(),
+        filter: Filter::default(),
+        top_k: 10,
+        target_quality: 1.0,
+        budget: None,
+    };
+    let mut x = vec![1.0];
+    for (name, value) in query_features(&query, &[]).values {
+        match name.as_str() {
+            "words" | "characters" => x.push((1.0 + value).ln() / 5.0 - 0.5),
+            "numbers" | "quotes" | "capitals" => x.push((1.0 + value).ln() / 3.0),
+            "idf_max" | "idf_mean" | "turns" => {}
+            _ => x.push(value),
+        }
+    }
+    x.truncate(TEXT_FEATURES - WORD_PLACES);
+    x.resize(TEXT_FEATURES - WORD_PLACES, 0.0);
+    x.extend(hashed_words(text));
+    x
+}
+
+fn hashed_words(text: &str) -> [f64; WORD_PLACES] {
+    let mut places = [0.0; WORD_PLACES];
+    let lower = text.to_lowercase();
+    for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let hash = hash ^ (hash >> 29);
+        let sign = if hash & 1 == 0 { 1.0 } else { -1.0 };
+        places[(hash >> 1) as usize % WORD_PLACES] += sign;
+    }
+    let length = places.iter().map(|value| value * value).sum::<f64>().sqrt();
+    if length > 0.0 {
+        places.iter_mut().for_each(|value| *value /= length);
+    }
+    places
+}
+
+fn read_row(file: &Path, number: usize, line: &str) -> Result<Row, EvalError> {
+    let row: Row = serde_json::from_str(line).map_err(|reason| {
+        let reason = reason.to_string().replace(" at line 1 column ", " at column ");
+        let form = r#"a line is {"id","query","arms":{NAME:{"quality","cost_usd","output_tokens"}}}"#;
+        EvalError::line(file, number, format!("{reason}: {form}"))
+    })?;
+    for (arm, outcome) in &row.arms {
+        if !(0.0..=1.0).contains(&outcome.quality) {
+            let quality = outcome.quality;
+            let reason = format!("the quality {quality} of `{arm}` is not in [0, 1]: scale it");
+            return Err(EvalError::line(file, number, reason));
+        }
+        let figures = [outcome.cost_usd, outcome.output_tokens, outcome.latency_ms];
+        if figures.into_iter().flatten().any(|figure| !(figure.is_finite() && figure >= 0.0)) {
+            let reason = format!("a cost, a number of tokens or a latency of `{arm}` is below 0");
+            return Err(EvalError::line(file, number, reason));
+        }
+    }
+    Ok(row)
+}
+
+/// A JSON object as pairs in its order.
+fn in_order<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, RecordedOutcome)>, D::Error> {
+    struct Pairs;
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, RecordedOutcome)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("outcomes by arm")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+    from.deserialize_map(Pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn load(text: &str) -> Result<OutcomeTable, EvalError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        OutcomeTable::load(&[file.path().to_owned()])
+    }
+
+    #[test]
+    fn arms_keep_the_order_of_the_file_and_may_be_missing() {
+        let table = load(
+            "{\"id\":\"1\",\"query\":\"a\",\"arms\":{\"strong\":{\"quality\":1,\"cost_usd\":0.1},\"cheap\":{\"quality\":0.5}}}\n\
+             {\"id\":\"2\",\"group\":\"g\",\"query\":\"b\",\"arms\":{\"other\":{\"quality\":0},\"strong\":{\"quality\":0,\"cost_usd\":0.3}}}\n",
+        )
+        .unwrap();
+        assert_eq!(table.arms, ["strong", "cheap", "other"]);
+        assert_eq!(table.rows[0].outcomes[2], None);
+        assert_eq!(table.rows[1].outcomes[1], None);
+        assert_eq!((table.mean_quality(0), table.mean_quality(1)), (0.5, 0.5));
+        assert!((table.mean_cost(0).unwrap() - 0.2).abs() < 1e-12 && table.mean_cost(1).is_none());
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused_with_its_place() {
+        let two = "\"arms\":{\"a\":{\"quality\":0},\"b\":{\"quality\":1}}";
+        let cases = [
+            ("{\"id\":\"1\"}\n".to_owned(), ":1: missing field `query`"),
+            (
+                format!(
+                    "{{\"id\":\"1\",\"query\":\"\",{two}}}\n{{\"id\":\"2\",\"query\":\"\",\"arms\":{{\"a\":{{\"quality\":3}}}}}}"
+                ),
+                ":2: the quality 3 of `a`",
+            ),
+            (
+                "{\"id\":\"1\",\"query\":\"\",\"arms\":{\"a\":{\"quality\":0,\"cost_usd\":-1}}}".to_owned(),
+                "below 0",
+            ),
+            ("{\"id\":\"1\",\"query\":\"\",\"arms\":{\"a\":{\"quality\":0}}}".to_owned(), "1 arm"),
+            (String::new(), "0 arm"),
+        ];
+        for (text, expected) in cases {
+            let error = load(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error:?} lacks {expected:?}");
+        }
+    }
+
+    #[test]
+    fn features_are_as_many_as_they_say_and_bounded() {
+        for text in ["", "What is 3 + 4?", &"very long \"text\" 42 ".repeat(500)] {
+            let x = text_features(text);
+            assert_eq!((x.len(), x[0]), (TEXT_FEATURES, 1.0));
+            assert!(x.iter().all(|value| value.abs() <= 3.5), "{x:?}");
+        }
+        assert_ne!(text_features("red apples"), text_features("blue apples"));
+    }
+}

@@ -17,14 +17,16 @@ pub struct FeatureDefinition {
 /// nothing either way: 0 for what is counted, a middle for what is measured.
 pub fn neutral_value(name: &str) -> f64 {
     match name {
-        "expertise" | "english" | "dense_top" => 0.5,
+        "expertise" | "english" => 0.5,
         "latin" => 1.0,
         "complexity" => 0.25,
-        "dense_nqc" | "dense_margin" => 0.04,
-        "dense_gap" => 0.15,
-        "lexical_nqc" => 0.1,
-        "lexical_margin" => 0.15,
-        "lexical_gap" => 0.4,
+        "dense_top" => 0.6,
+        "dense_nqc" => 0.065,
+        "dense_margin" => 0.1,
+        "dense_gap" => 0.25,
+        "lexical_nqc" => 0.09,
+        "lexical_margin" => 0.25,
+        "lexical_gap" => 0.5,
         "overlap_10" | "top_cross_rank" => 0.4,
         name if name.starts_with("type_") => 0.125,
         _ => 0.0,

@@ -22,7 +22,8 @@ enum Shape {
 
 use Shape::{Log, Plain};
 
-/// Name, shape, centre and scale, after the bias. The centre is of the shaped value.
+/// Name, shape, centre and scale, after the bias. The centre is of the shaped value. Those of idf and of the lists are
+/// about the mean and the deviation over questions of SciFact and BeerQA.
 const SCALES: [(&str, Shape, f64, f64); FeatureVector::LENGTH - 1] = [
     ("words", Log, 2.3, 0.6),
     ("entities", Log, 0.7, 0.5),
@@ -33,9 +34,9 @@ const SCALES: [(&str, Shape, f64, f64); FeatureVector::LENGTH - 1] = [
     ("wh_none", Plain, 0.0, 1.0),
     ("yes_no", Plain, 0.0, 1.0),
     ("nesting", Log, 0.0, 0.7),
-    ("idf_max", Plain, 7.0, 2.0),
-    ("idf_mean", Plain, 4.5, 1.5),
-    ("idf_deviation", Plain, 2.0, 1.0),
+    ("idf_max", Plain, 7.5, 1.5),
+    ("idf_mean", Plain, 3.5, 0.8),
+    ("idf_deviation", Plain, 2.3, 0.6),
     ("turns", Log, 0.0, 1.0),
     ("open_pronouns", Log, 0.0, 0.7),
     ("english", Plain, 0.5, 0.5),
@@ -48,11 +49,11 @@ const SCALES: [(&str, Shape, f64, f64); FeatureVector::LENGTH - 1] = [
     ("type_conversation", Plain, 0.125, 0.3),
     ("complexity", Plain, 0.25, 0.25),
     ("lists", Plain, 0.0, 1.0),
-    ("lexical_margin", Plain, 0.15, 0.15),
-    ("lexical_nqc", Plain, 0.1, 0.07),
-    ("dense_top", Plain, 0.5, 0.15),
-    ("dense_margin", Plain, 0.04, 0.05),
-    ("dense_nqc", Plain, 0.04, 0.02),
+    ("lexical_margin", Plain, 0.25, 0.2),
+    ("lexical_nqc", Plain, 0.09, 0.04),
+    ("dense_top", Plain, 0.6, 0.15),
+    ("dense_margin", Plain, 0.1, 0.1),
+    ("dense_nqc", Plain, 0.065, 0.02),
     ("overlap_10", Plain, 0.4, 0.2),
     ("top_cross_rank", Plain, 0.4, 0.4),
 ];

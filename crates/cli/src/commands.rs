@@ -4,10 +4,12 @@ mod ask;
 mod bench;
 mod bench_search;
 mod eval;
+mod eval_offpolicy;
 mod ingest;
 mod serve;
 
 use anyhow::{Result, bail};
+use burnish_eval::open_bandit::Propensities;
 use serde_json::json;
 
 use crate::args::{Args, Bench, Command, ConfigCommand, Eval};
@@ -43,6 +45,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Check => check(&context),
         Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
             eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
+        }
+        Command::Eval(Eval::Offpolicy { log, target, as_logged, seed }) => {
+            let propensities = if as_logged { Propensities::Logged } else { Propensities::Mean };
+            eval_offpolicy::run(&context, &log, &target, propensities, seed)
         }
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)

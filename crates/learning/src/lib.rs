@@ -2,6 +2,7 @@
 //! no I/O, no clock, and randomness comes from a seed that is handed in.
 
 mod features;
+pub mod off_policy;
 mod performance;
 mod policy;
 

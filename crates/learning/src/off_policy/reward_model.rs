@@ -129,13 +129,21 @@ fn train(layout: &Layout, rows: &[&Logged<'_>]) -> Model {
     Design::new(layout, rows).fit(best.1)
 }
 
+/// A training row, taken apart.
+struct TrainingRow {
+    action: usize,
+    surroundings: Vec<(usize, f64)>,
+    /// The reward above the mean.
+    outcome: f64,
+}
+
 /// Training rows with the sums that do not depend on the penalty.
 struct Design<'a> {
     layout: &'a Layout,
     mean: f64,
     least: f64,
     most: f64,
-    rows: Vec<(usize, Vec<(usize, f64)>, f64)>,
+    rows: Vec<TrainingRow>,
     main: Ridge,
     by_action: Vec<Ridge>,
 }
@@ -157,7 +165,7 @@ impl<'a> Design<'a> {
                 main.add_row(&features);
                 main.add_outcome(&features, row.reward - mean);
                 by_action[row.action].add_row(&surroundings);
-                (row.action, surroundings, row.reward - mean)
+                TrainingRow { action: row.action, surroundings, outcome: row.reward - mean }
             })
             .collect();
         Self { layout, mean, least, most, rows, main, by_action }
@@ -169,7 +177,7 @@ impl<'a> Design<'a> {
         for ridge in &mut self.by_action {
             ridge.clear_outcomes();
         }
-        for (action, surroundings, outcome) in &self.rows {
+        for TrainingRow { action, surroundings, outcome } in &self.rows {
             let rest = outcome - actions[*action] - dot(surroundings, shared);
             self.by_action[*action].add_outcome(surroundings, rest);
         }

@@ -7,7 +7,7 @@ use super::ridge::{Ridge, dot};
 
 /// Into how many parts the log is cut; each is predicted from the others.
 const FOLDS: usize = 5;
-/// Every how manieth row of a training set chooses the penalty.
+/// One row in so many of a training set is kept apart to choose the penalty by.
 const HELD_OUT: usize = 5;
 const PENALTIES: [f64; 5] = [0.3, 3.0, 30.0, 300.0, 3_000.0];
 

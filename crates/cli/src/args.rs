@@ -120,6 +120,21 @@ pub(crate) enum Eval {
     Choice(ChoiceArgs),
     /// A policy over recorded outcomes of which two arms swap their quality at mid-stream.
     Drift(DriftArgs),
+    /// A policy's click rate from another policy's log, in the files of the Open Bandit data set.
+    Offpolicy {
+        /// The folder of the log to estimate from, such as random/men.
+        #[arg(long, value_name = "DIR")]
+        log: PathBuf,
+        /// The folder of the target's own log, such as bts/men: how it chooses, and how it did.
+        #[arg(long, value_name = "DIR")]
+        target: PathBuf,
+        /// Weigh each row by the propensity logged with it, not by its policy's mean over the whole log.
+        #[arg(long)]
+        as_logged: bool,
+        /// For the bootstrap and the folds.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
 }
 
 #[derive(Debug, clap::Args)]

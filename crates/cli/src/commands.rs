@@ -5,12 +5,14 @@ mod bench;
 mod bench_search;
 mod eval;
 mod eval_adaptive;
+mod eval_offpolicy;
 mod eval_outcomes;
 mod ingest;
 mod learn;
 mod serve;
 
 use anyhow::{Result, bail};
+use burnish_eval::open_bandit::Propensities;
 use serde_json::json;
 
 use crate::args::{Adaptive, Args, Bench, Command, ConfigCommand, Eval};
@@ -64,6 +66,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Learn(command) => learn::run(&context, command),
         Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
         Command::Eval(Eval::Drift(args)) => eval_outcomes::drift(&context, args),
+        Command::Eval(Eval::Offpolicy { log, target, as_logged, seed }) => {
+            let propensities = if as_logged { Propensities::Logged } else { Propensities::Mean };
+            eval_offpolicy::run(&context, &log, &target, propensities, seed)
+        }
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }

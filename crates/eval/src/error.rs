@@ -81,6 +81,17 @@ pub enum EvalError {
     /// An outcome table has no row that could be used.
     #[error("no row has an outcome")]
     NoRows,
+    /// A folder is not a log of the Open Bandit data set, or two of them do not belong together.
+    #[error("`{}` cannot be evaluated as an Open Bandit log: {reason}", folder.display())]
+    OpenBandit {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// A policy's value can't be estimated from a log.
+    #[error(transparent)]
+    OffPolicy(#[from] burnish_learning::off_policy::OffPolicyError),
     /// Two series of figures do not belong together.
     #[error(
         "a paired difference needs two figures a query: there are {left} on one side and {right} on the other"

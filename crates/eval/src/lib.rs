@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod drift;
 mod error;
 pub mod measures;
+pub mod open_bandit;
 pub mod outcome_table;
 pub mod questions;
 pub mod retrieval;

@@ -4,6 +4,7 @@
 mod features;
 pub mod learner;
 mod memory;
+pub mod off_policy;
 mod performance;
 pub mod policies;
 mod policy;

@@ -56,18 +56,16 @@ mod tests {
     #[test]
     fn blends_are_unit_vectors_between_their_parts() {
         let (right, up) = ([1.0, 0.0], [0.0, 1.0]);
-        let cases: [(&[(&[f32], f32)], [f32; 2]); 4] = [
-            (&[(&right, 1.0)], [1.0, 0.0]),
-            (&[(&right, 3.0), (&up, 4.0)], [0.6, 0.8]),
-            (&[(&right, 1.0), (&right, -1.0)], [0.0, 1.0]),
-            (&[], [0.0, 1.0]),
-        ];
-        for (parts, expected) in cases {
+        let check = |parts: &[(&[f32], f32)], expected: [f32; 2]| {
             let blended = blend(parts.iter().copied(), &up);
             assert!(
                 blended.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
                 "{parts:?}: {blended:?}"
             );
-        }
+        };
+        check(&[(&right, 1.0)], [1.0, 0.0]);
+        check(&[(&right, 3.0), (&up, 4.0)], [0.6, 0.8]);
+        check(&[(&right, 1.0), (&right, -1.0)], [0.0, 1.0]);
+        check(&[], [0.0, 1.0]);
     }
 }

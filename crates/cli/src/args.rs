@@ -154,6 +154,12 @@ pub(crate) struct Adaptive {
     /// Keep what every strategy found in this file, and take it from there once it exists.
     #[arg(long, value_name = "FILE")]
     pub(crate) rankings: Option<PathBuf>,
+    /// The policy; without it the one that is set.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: Option<String>,
+    /// How many orders of the stream are run.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
     /// For the order of the stream and the bootstrap.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

@@ -52,13 +52,24 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let request = eval::Request { dataset, split, strategy, conditions, top_k, run, seed };
             eval::retrieval(&context, &request)
         }
-        Command::Eval(Eval::Adaptive(Adaptive { dataset, split, strategy, learn_split, rankings, seed })) => {
+        Command::Eval(Eval::Adaptive(Adaptive {
+            dataset,
+            split,
+            strategy,
+            learn_split,
+            rankings,
+            policy,
+            seeds,
+            seed,
+        })) => {
             let request = eval_adaptive::Request {
                 datasets: dataset,
                 splits: split,
                 strategies: strategy,
                 learn_split,
                 rankings,
+                policy,
+                seeds,
                 seed,
             };
             eval_adaptive::run(&context, &request)

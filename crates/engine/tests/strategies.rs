@@ -75,7 +75,7 @@ const LIBRARY: [(&str, &str); 7] = [
 
 fn open(data: &Path, models: Vec<Arc<dyn LanguageModel>>) -> Arc<Engine> {
     let mut settings = EngineSettings::new(data.join("data"));
-    settings.planner.explore_share = 0.0;
+    settings.planner.policy = "conservative:0".to_owned();
     let parts = Parts { embedder: Arc::new(WordVectors), models, clock: Arc::new(SystemClock) };
     let engine = Engine::open(settings, parts).unwrap();
     let lines: Vec<String> = LIBRARY

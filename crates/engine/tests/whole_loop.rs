@@ -79,7 +79,7 @@ impl LanguageModel for Scripted {
 
 fn open(data: &Path, models: Vec<Arc<dyn LanguageModel>>) -> Arc<Engine> {
     let mut settings = EngineSettings::new(data);
-    settings.planner.explore_share = 0.0;
+    settings.planner.policy = "conservative:0".to_owned();
     settings.answer.smallest_support = 0.3;
     let parts = Parts { embedder: Arc::new(WordVectors), models, clock: Arc::new(SystemClock) };
     Engine::open(settings, parts).unwrap()

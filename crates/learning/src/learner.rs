@@ -18,7 +18,7 @@ const KEPT_OUTCOMES: f64 = 20.0;
 const UNSETTLED_OUTCOMES: u32 = 300;
 
 /// Watches how far outcomes lie from what was predicted, beside the learner's own test.
-pub trait ResidualDetector: Send {
+pub trait ResidualDetector: Send + Sync {
     /// Takes an outcome's residual (quality less what was predicted, in [−1, 1]) of `arm`; `true` at an alarm,
     /// after which the detector starts afresh.
     fn observe(&mut self, arm: &str, residual: f64) -> bool;

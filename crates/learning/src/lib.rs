@@ -5,11 +5,10 @@ mod features;
 pub mod learner;
 mod memory;
 pub mod off_policy;
-mod performance;
 pub mod policies;
-mod policy;
 pub mod predictor;
 mod query_type;
+pub mod selection;
 mod settle;
 
 pub use features::{
@@ -17,7 +16,5 @@ pub use features::{
     neutral_value, query_features, text_features,
 };
 pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Testimony};
-pub use performance::{Performance, quality};
-pub use policy::{BoundedExploration, Choice};
 pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};
 pub use settle::{MOST_TRUST, Settled, settle};

@@ -17,7 +17,7 @@ impl Retriever for Hybrid {
     }
 
     fn retrieve(&self, sources: Sources<'_>, request: Request<'_>) -> Result<Vec<Scored>, RetrievalError> {
-        fused(sources, request, request.query, request.embedding)
+        fuse(sources, request, Candidates::find(sources, request)?, request.embedding)
     }
 }
 
@@ -28,7 +28,15 @@ pub(crate) fn fused(
     query: &str,
     embedding: &[f32],
 ) -> Result<Vec<Scored>, RetrievalError> {
-    let mut candidates = Candidates::find_by(sources, request, query, embedding)?;
+    fuse(sources, request, Candidates::find_by(sources, request, query, embedding)?, embedding)
+}
+
+fn fuse(
+    sources: Sources<'_>,
+    request: Request<'_>,
+    mut candidates: Candidates,
+    embedding: &[f32],
+) -> Result<Vec<Scored>, RetrievalError> {
     candidates.complete(sources, embedding)?;
     let mut fused = convex(&candidates.lexical, &candidates.dense, DENSE_WEIGHT);
     fused.truncate(request.limit);

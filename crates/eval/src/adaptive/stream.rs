@@ -115,24 +115,27 @@ struct Pass {
     alarms: usize,
 }
 
-/// Runs the stream in `settings.seeds` orders, with a new chooser for each.
-pub fn run(
+/// Runs the stream in `settings.seeds` orders, with a new chooser for each. `None` where there is nothing to run.
+///
+/// # Errors
+/// If a chooser can't be made.
+pub fn run<E>(
     prepared: &Prepared,
     settings: StreamSettings,
-    chooser: &mut dyn FnMut() -> Box<dyn Chooser>,
+    chooser: &mut dyn FnMut() -> Result<Box<dyn Chooser>, E>,
     done: &dyn Fn(),
-) -> Option<StreamReport> {
+) -> Result<Option<StreamReport>, E> {
     let n = prepared.queries.len();
     let fixed_quality: Vec<Vec<f64>> = (0..prepared.strategies.len())
         .map(|strategy| prepared.queries.iter().map(|query| quality_of(query, strategy)).collect())
         .collect();
     let passes: Vec<Pass> = (0..settings.seeds)
         .map(|offset| {
-            let pass = pass(prepared, settings, settings.seed.wrapping_add(offset), chooser().as_mut());
+            let pass = pass(prepared, settings, settings.seed.wrapping_add(offset), chooser()?.as_mut());
             done();
-            pass
+            Ok(pass)
         })
-        .collect();
+        .collect::<Result<_, E>>()?;
     let orders: Vec<Vec<usize>> =
         passes.iter().map(|pass| pass.served.iter().map(|(query, ..)| *query).collect()).collect();
     let fixed: Vec<Fixed> = fixed_quality
@@ -149,9 +152,8 @@ pub fn run(
             },
         })
         .collect();
-    let best = (0..fixed.len()).max_by(|a, b| {
-        average(fixed_quality[*a].iter().copied()).total_cmp(&average(fixed_quality[*b].iter().copied()))
-    })?;
+    let mean = |place: &usize| average(fixed_quality[*place].iter().copied());
+    let Some(best) = (0..fixed.len()).max_by(|a, b| mean(a).total_cmp(&mean(b))) else { return Ok(None) };
     let best_quality = &fixed_quality[best];
     let oracle = (0..n).map(|query| fixed_quality.iter().map(|values| values[query]).fold(0.0, f64::max));
     let halves: Vec<f64> = passes
@@ -165,7 +167,7 @@ pub fn run(
     let mut shares = vec![0.0; fixed.len()];
     passes.iter().flat_map(|pass| &pass.chosen).for_each(|chosen| shares[*chosen] += 1.0);
     shares.iter_mut().for_each(|share| *share /= (n as f64 * settings.seeds as f64).max(1.0));
-    Some(StreamReport {
+    Ok(Some(StreamReport {
         n,
         seeds: settings.seeds,
         adaptive: adaptive_side(&passes, n, settings.seed),
@@ -183,7 +185,7 @@ pub fn run(
         alarms: passes.iter().map(|pass| pass.alarms).sum(),
         curve: curve(&passes, best_quality),
         fixed,
-    })
+    }))
 }
 
 fn pass(prepared: &Prepared, settings: StreamSettings, seed: u64, chooser: &mut dyn Chooser) -> Pass {

@@ -4,6 +4,7 @@ mod ask;
 mod bench;
 mod bench_search;
 mod eval;
+mod eval_promotion;
 mod ingest;
 mod serve;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Eval(Eval::Retrieval { dataset, split, strategy, top_k, run, seed }) => {
             eval::retrieval(&context, &eval::Request { dataset, split, strategy, top_k, run, seed })
         }
+        Command::Eval(Eval::Promotion(promotion)) => eval_promotion::run(&context, &promotion.simulation()),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }

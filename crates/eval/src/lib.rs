@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod dataset;
 mod error;
 pub mod measures;
+pub mod promotion;
 pub mod retrieval;
 pub mod trec;
 

@@ -7,6 +7,7 @@ mod eval;
 mod eval_adaptive;
 mod eval_offpolicy;
 mod eval_outcomes;
+mod eval_promotion;
 mod ingest;
 mod learn;
 mod serve;
@@ -81,6 +82,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let propensities = if as_logged { Propensities::Logged } else { Propensities::Mean };
             eval_offpolicy::run(&context, &log, &target, propensities, seed)
         }
+        Command::Eval(Eval::Promotion(promotion)) => eval_promotion::run(&context, &promotion.simulation()),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }

@@ -1,6 +1,8 @@
-//! What is learned and how plans are chosen: query features, performance estimates, policies. Compute-only:
-//! no I/O, no clock, and randomness comes from a seed that is handed in.
+//! What is learned and how plans are chosen: query features, feedback memory, performance estimates, policies,
+//! comparisons that may be read at any time, drift, off-policy estimates. Compute-only: no I/O, no clock, and
+//! randomness comes from a seed that is handed in.
 
+mod drift;
 mod features;
 pub mod learner;
 mod memory;
@@ -9,12 +11,15 @@ pub mod policies;
 pub mod predictor;
 mod query_type;
 pub mod selection;
+mod sequential;
 mod settle;
 
+pub use drift::{Cut, Detector, Drift, DriftSettings};
 pub use features::{
     FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
     neutral_value, query_features, text_features,
 };
 pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Testimony};
 pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};
+pub use sequential::{Arm, Comparison, ComparisonSettings, Finding, Refused, Verdict};
 pub use settle::{MOST_TRUST, Settled, settle};

@@ -267,7 +267,7 @@ fn what_cannot_be_asked_is_an_error_that_says_why() {
         assert!(matches!(search(" \n", Pinned::default()).await, Err(EngineError::InvalidQuery(_))));
         assert!(matches!(search("x", strategy("magic")).await, Err(EngineError::UnknownStrategy { name, .. }) if name == "magic"));
         // The encoder of this test has no token embeddings.
-        assert!(matches!(search("x", strategy("reranked")).await, Err(EngineError::UnknownStrategy { .. })));
+        assert!(matches!(search("x", strategy("reranked")).await, Err(EngineError::UnusableStrategy { .. })));
         let answered = engine.answer(question("x"), model, Sampling::default()).await;
         assert!(matches!(answered.err(), Some(EngineError::UnknownModel { .. })));
         let nobody = RequestId::from_parts(1, 1);

@@ -7,6 +7,7 @@ mod performance;
 pub mod policies;
 mod policy;
 pub mod predictor;
+pub mod trees;
 
 pub use features::{FEATURES_VERSION, query_features};
 pub use performance::{Performance, quality};

@@ -13,6 +13,7 @@ mod query_type;
 pub mod selection;
 mod sequential;
 mod settle;
+pub mod trees;
 
 pub use drift::{Cut, Detector, Drift, DriftSettings};
 pub use features::{

@@ -155,8 +155,8 @@ pub(crate) struct Adaptive {
     /// Learn from the outcomes of this split, and test on `--split`, instead of running a stream.
     #[arg(long, value_name = "SPLIT")]
     pub(crate) learn_split: Option<String>,
-    /// Keep what every strategy found in this file, and take it from there once it exists.
-    #[arg(long, value_name = "FILE")]
+    /// Keep what every strategy found in this folder, a file a data set, and take it from there once it exists.
+    #[arg(long, value_name = "DIR")]
     pub(crate) rankings: Option<PathBuf>,
     /// The policy; without it the one that is set.
     #[arg(long, value_name = "NAME")]
@@ -259,6 +259,14 @@ pub(crate) enum Bench {
         /// How many questions.
         #[arg(long, default_value_t = 500)]
         queries: usize,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// From a question's words to a plan, after a short and a long history of outcomes.
+    Decide {
+        /// How long the long history is; the short one is a hundredth of it.
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..))]
+        outcomes: u64,
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },

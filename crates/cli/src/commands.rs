@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod bench_decide;
 mod bench_search;
 mod eval;
 mod eval_adaptive;
@@ -86,6 +87,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }
+        Command::Bench(Bench::Decide { outcomes, seed }) => bench_decide::run(&context, outcomes, seed),
         Command::Bench(Bench::Ingest { paths }) => bench::ingest(&context, &paths),
         Command::Bench(Bench::Search { chunks, queries, seed }) => {
             bench_search::run(&context, chunks, queries, seed)

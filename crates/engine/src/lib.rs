@@ -12,6 +12,7 @@ mod pipeline;
 mod planner;
 mod prompt;
 mod settings;
+mod support;
 mod writing;
 
 use std::sync::Arc;

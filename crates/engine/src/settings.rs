@@ -40,7 +40,7 @@ pub struct PlannerSettings {
     /// The strategy that is taken as long as no outcome speaks against it; `None` takes, for each question, what is
     /// believed to be best before any outcome.
     pub baseline: Option<String>,
-    /// The policy, such as `conservative:0.01`.
+    /// The policy, such as `conservative:0.001`.
     pub policy: String,
     /// After this many days an outcome counts half; `None` for ever the same.
     pub half_life_days: Option<f64>,
@@ -53,7 +53,7 @@ impl Default for PlannerSettings {
                 .map(str::to_owned)
                 .to_vec(),
             baseline: None,
-            policy: "conservative:0.01".to_owned(),
+            policy: "conservative:0.001".to_owned(),
             half_life_days: None,
         }
     }

@@ -168,7 +168,8 @@ fn a_question_is_answered_judged_and_learned_from() {
                 .await
                 .unwrap();
             let stored = engine.decision(id).await.unwrap().unwrap();
-            assert_eq!(stored.outcomes.len(), 2);
+            // Beside the two reports, the engine's own on how well the answer is supported.
+            assert_eq!(stored.outcomes.len(), 3);
             assert_eq!(stored.answer.unwrap().text, text);
             let total: f64 = stored.decision.candidates.iter().map(|candidate| candidate.propensity).sum();
             assert!((total - 1.0).abs() < 1e-9);

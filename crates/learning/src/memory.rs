@@ -26,10 +26,10 @@ use question::Question;
 use vote::{Signals, Vote};
 
 /// Likeness up to which two questions have nothing to do with each other.
-pub const LIKENESS_FLOOR: f32 = 0.3;
+pub const LIKENESS_FLOOR: f32 = 0.38;
 /// How far a passage rises for each unit of closeness, on a scale where the best passage of a list has 1 and the
 /// fiftieth [`LIST_FLOOR`].
-pub const LIFT: f32 = 0.8;
+pub const LIFT: f32 = 0.9;
 /// The score that the end of a list has before lifts are added.
 pub const LIST_FLOOR: f32 = 0.7;
 /// Votes count less the fewer they are: as if this much trust, undecided, were there already.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burnish_eval::adaptive::{
-    self, Chooser, LearnedReport, Planned, Prepared, Side, StreamSettings, learn_then_test,
+    self, Chooser, LearnedReport, Planned, Prepared, PreparedQuery, Side, StreamSettings, learn_then_test,
 };
 use burnish_eval::bootstrap::MeanInterval;
 use burnish_eval::dataset::Dataset;
@@ -101,6 +101,12 @@ fn stream(context: &Context, request: &Request, prepared: &Prepared) -> Result<(
             report.alarms,
         ))?;
     }
+    for (label, shares) in &without.shares_by_label {
+        let named = shares.iter().zip(&with.fixed).filter(|(share, _)| **share >= 0.01);
+        let parts: Vec<String> =
+            named.map(|(share, fixed)| format!("{} {:.0} %", fixed.strategy, 100.0 * share)).collect();
+        output::say(format!("{label}: {}", parts.join(", ")))?;
+    }
     Ok(())
 }
 
@@ -115,28 +121,41 @@ fn interval(mean: Option<MeanInterval>) -> String {
     })
 }
 
-/// The rankings, from their file where there is one.
+/// The rankings of all data sets, each from its file where there is one.
 fn prepared(context: &Context, request: &Request) -> Result<Prepared> {
-    if let Some(path) = request.rankings.as_deref().filter(|path| path.exists()) {
-        let bytes =
-            fs::read(path).with_context(|| format!("cannot read the rankings `{}`", path.display()))?;
-        return postcard::from_bytes(&bytes)
-            .with_context(|| format!("`{}` holds no rankings of this version: remove it", path.display()));
-    }
     let mut all = Prepared::default();
     for (collection, path) in request.datasets.iter().enumerate() {
-        let one = ask(context, request, path, collection)?;
+        let one = match &request.rankings {
+            Some(folder) => kept(context, request, path, folder)?,
+            None => ask(context, request, path)?,
+        };
+        if collection > 0 && one.strategies != all.strategies {
+            bail!("the rankings of `{}` are of other strategies: remove the file", path.display());
+        }
         all.strategies = one.strategies;
-        all.queries.extend(one.queries);
-    }
-    if let Some(path) = &request.rankings {
-        fs::write(path, postcard::to_allocvec(&all)?)
-            .with_context(|| format!("cannot write the rankings `{}`", path.display()))?;
+        all.queries.extend(one.queries.into_iter().map(|query| PreparedQuery { collection, ..query }));
     }
     Ok(all)
 }
 
-fn ask(context: &Context, request: &Request, path: &Path, collection: usize) -> Result<Prepared> {
+fn kept(context: &Context, request: &Request, path: &Path, folder: &Path) -> Result<Prepared> {
+    let name = std::path::absolute(path)?.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = folder.join(format!("{name}.rankings"));
+    if file.exists() {
+        let bytes =
+            fs::read(&file).with_context(|| format!("cannot read the rankings `{}`", file.display()))?;
+        return postcard::from_bytes(&bytes)
+            .with_context(|| format!("`{}` holds no rankings of this version: remove it", file.display()));
+    }
+    let prepared = ask(context, request, path)?;
+    let bytes = postcard::to_allocvec(&prepared)?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&file, bytes))
+        .with_context(|| format!("cannot write the rankings `{}`", file.display()))?;
+    Ok(prepared)
+}
+
+fn ask(context: &Context, request: &Request, path: &Path) -> Result<Prepared> {
     let splits = match (request.splits.as_slice(), &request.learn_split) {
         ([], _) => splits(path)?,
         (named, learn) => named.iter().chain(learn).cloned().collect(),
@@ -156,7 +175,7 @@ fn ask(context: &Context, request: &Request, path: &Path, collection: usize) -> 
     };
     let queries: usize = datasets.iter().map(|(_, dataset)| dataset.queries.len()).sum();
     let bar = output::bar(queries as u64, "queries");
-    let prepared = Prepared::new(&engine, &datasets, &strategies, collection, &|| bar.inc(1))?;
+    let prepared = Prepared::new(&engine, &datasets, &strategies, &|| bar.inc(1))?;
     bar.finish_and_clear();
     engine.close()?;
     Ok(prepared)

@@ -11,6 +11,7 @@ mod eval_outcomes;
 mod eval_promotion;
 mod ingest;
 mod learn;
+mod replay;
 mod serve;
 
 use anyhow::{Result, bail};
@@ -76,6 +77,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             };
             eval_adaptive::run(&context, &request)
         }
+        Command::Replay(request) => replay::run(&context, &request),
         Command::Learn(command) => learn::run(&context, command),
         Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
         Command::Eval(Eval::Drift(args)) => eval_outcomes::drift(&context, args),

@@ -16,7 +16,7 @@ use crate::learned::{Account, Heard, Learned};
 use crate::{EngineError, PlannerSettings};
 
 /// The name of the policy of a decision that the caller made.
-pub(crate) const PINNED: &str = "pinned";
+pub const PINNED: &str = "pinned";
 
 /// Decisions that are read in one go.
 const DECISIONS_PAGE: usize = 1_000;

@@ -7,5 +7,6 @@ mod bad_input;
 mod corpus;
 mod description;
 mod harness;
+mod learning;
 mod page;
 mod serving;

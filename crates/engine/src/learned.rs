@@ -8,7 +8,7 @@ use burnish_types::{
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::EngineError;
+use crate::{EngineError, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
 const LEARNER: &str = "learned-2";
@@ -125,6 +125,7 @@ impl Shown {
         Testimony {
             tenant: tenant.as_deref(),
             reporter: logged.outcome.user.as_deref().or(user.as_deref()),
+            start: related::start_of(&logged.decision),
             question: &logged.decision.query,
             at: logged.outcome.at,
             judgement: &logged.outcome.judgement,
@@ -177,6 +178,11 @@ impl Learned {
     /// What feedback says of `query`.
     pub(crate) fn recall(&self, query: &Query, embedding: &[f32]) -> Recall {
         self.fold.read().memory.recall(query.user.tenant.as_deref(), &query.text, embedding)
+    }
+
+    /// Looks into the memory of feedback.
+    pub(crate) fn memory<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        look(&self.fold.read().memory)
     }
 
     pub(crate) fn predict(&self, strategy: &Strategy) -> Prediction {

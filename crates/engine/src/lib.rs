@@ -11,6 +11,7 @@ mod library;
 mod pipeline;
 mod planner;
 mod prompt;
+mod related;
 mod settings;
 mod writing;
 
@@ -27,6 +28,7 @@ pub use feedback::Report;
 pub use ingestion::{IngestEvent, IngestOptions, IngestReport, Refused};
 pub use pipeline::Answered;
 pub use planner::Pinned;
+pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
 
 use corpus::Corpus;

@@ -38,7 +38,7 @@ pub(crate) struct Retrieved {
 }
 
 /// The store, as rerankers read it.
-struct StoredPassages<'a>(&'a dyn Store);
+pub(crate) struct StoredPassages<'a>(pub(crate) &'a dyn Store);
 
 impl Passages for StoredPassages<'_> {
     fn texts(&self, ids: &[ChunkId]) -> Result<Vec<Option<PassageText>>, String> {
@@ -223,7 +223,7 @@ impl Engine {
     }
 
     /// Reads what was found. What was removed meanwhile is left out.
-    fn evidence(&self, scored: &[Scored]) -> Result<Vec<Evidence>, EngineError> {
+    pub(crate) fn evidence(&self, scored: &[Scored]) -> Result<Vec<Evidence>, EngineError> {
         let ids: Vec<ChunkId> = scored.iter().map(|scored| scored.chunk).collect();
         let chunks = self.store.chunks(&ids)?;
         let mut scored = scored.iter();
@@ -266,7 +266,7 @@ impl Engine {
 }
 
 /// Says why feedback moved what it moved.
-fn explain(evidence: &mut [Evidence], lifts: Vec<Lift>) {
+pub(crate) fn explain(evidence: &mut [Evidence], lifts: Vec<Lift>) {
     for lift in lifts {
         if let Some(moved) = evidence.iter_mut().find(|evidence| evidence.chunk == lift.chunk) {
             let Lift { lift: by, question, likeness, confirmed_by, rejected_by, .. } = lift;

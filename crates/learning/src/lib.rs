@@ -16,7 +16,7 @@ pub use features::{
     FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
     neutral_value, query_features, text_features,
 };
-pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Testimony};
+pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Start, Testimony};
 pub use performance::{Performance, quality};
 pub use policy::{BoundedExploration, Choice};
 pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};

@@ -13,6 +13,7 @@ mod lift;
 mod names;
 mod none;
 mod registry;
+pub mod related;
 mod reranked;
 mod rewritten;
 mod rrf;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use burnish_eval::promotion::Simulation;
+use burnish_learning::ComparisonSettings;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{ChoiceArgs, DriftArgs};
@@ -120,6 +122,8 @@ pub(crate) enum Eval {
     Choice(ChoiceArgs),
     /// A policy over recorded outcomes of which two arms swap their quality at mid-stream.
     Drift(DriftArgs),
+    /// Simulated comparisons of a challenger with a champion, against a test that looks once.
+    Promotion(Promotion),
     /// A policy's click rate from another policy's log, in the files of the Open Bandit data set.
     Offpolicy {
         /// The folder of the log to estimate from, such as random/men.
@@ -151,9 +155,15 @@ pub(crate) struct Adaptive {
     /// Learn from the outcomes of this split, and test on `--split`, instead of running a stream.
     #[arg(long, value_name = "SPLIT")]
     pub(crate) learn_split: Option<String>,
-    /// Keep what every strategy found in this file, and take it from there once it exists.
-    #[arg(long, value_name = "FILE")]
+    /// Keep what every strategy found in this folder, a file a data set, and take it from there once it exists.
+    #[arg(long, value_name = "DIR")]
     pub(crate) rankings: Option<PathBuf>,
+    /// The policy; without it the one that is set.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: Option<String>,
+    /// How many orders of the stream are run.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
     /// For the order of the stream and the bootstrap.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -181,6 +191,51 @@ pub(crate) enum Learn {
     },
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Promotion {
+    /// How often each case is run.
+    #[arg(long, default_value_t = 1_000)]
+    runs: u64,
+    /// How much better or worse the challenger is.
+    #[arg(long, default_value_t = 0.05)]
+    effect: f64,
+    /// The champion's mean quality.
+    #[arg(long, default_value_t = 0.7)]
+    base: f64,
+    /// The largest probability of promoting one that is not better.
+    #[arg(long, default_value_t = ComparisonSettings::default().level)]
+    level: f64,
+    /// The largest probability of retiring as too little better one that is better by the minimal effect.
+    #[arg(long, default_value_t = ComparisonSettings::default().retire_level)]
+    retire_level: f64,
+    /// The smallest effect of interest.
+    #[arg(long, default_value_t = ComparisonSettings::default().retire_below)]
+    minimal_effect: f64,
+    /// Observations after which an undecided challenger is retired.
+    #[arg(long, default_value_t = ComparisonSettings::default().horizon)]
+    horizon: u64,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl Promotion {
+    pub(crate) fn simulation(&self) -> Simulation {
+        Simulation {
+            runs: self.runs,
+            effect: self.effect,
+            base: self.base,
+            settings: ComparisonSettings {
+                level: self.level,
+                retire_level: self.retire_level,
+                retire_below: self.minimal_effect,
+                horizon: self.horizon,
+                ..ComparisonSettings::default()
+            },
+            seed: self.seed,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// The encoder, on passages of 128 tokens and on one short question.
@@ -204,6 +259,14 @@ pub(crate) enum Bench {
         /// How many questions.
         #[arg(long, default_value_t = 500)]
         queries: usize,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// From a question's words to a plan, after a short and a long history of outcomes.
+    Decide {
+        /// How long the long history is; the short one is a hundredth of it.
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..))]
+        outcomes: u64,
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },

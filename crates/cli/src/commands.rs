@@ -2,11 +2,13 @@
 
 mod ask;
 mod bench;
+mod bench_decide;
 mod bench_search;
 mod eval;
 mod eval_adaptive;
 mod eval_offpolicy;
 mod eval_outcomes;
+mod eval_promotion;
 mod ingest;
 mod learn;
 mod serve;
@@ -52,13 +54,24 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let request = eval::Request { dataset, split, strategy, conditions, top_k, run, seed };
             eval::retrieval(&context, &request)
         }
-        Command::Eval(Eval::Adaptive(Adaptive { dataset, split, strategy, learn_split, rankings, seed })) => {
+        Command::Eval(Eval::Adaptive(Adaptive {
+            dataset,
+            split,
+            strategy,
+            learn_split,
+            rankings,
+            policy,
+            seeds,
+            seed,
+        })) => {
             let request = eval_adaptive::Request {
                 datasets: dataset,
                 splits: split,
                 strategies: strategy,
                 learn_split,
                 rankings,
+                policy,
+                seeds,
                 seed,
             };
             eval_adaptive::run(&context, &request)
@@ -70,9 +83,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let propensities = if as_logged { Propensities::Logged } else { Propensities::Mean };
             eval_offpolicy::run(&context, &log, &target, propensities, seed)
         }
+        Command::Eval(Eval::Promotion(promotion)) => eval_promotion::run(&context, &promotion.simulation()),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }
+        Command::Bench(Bench::Decide { outcomes, seed }) => bench_decide::run(&context, outcomes, seed),
         Command::Bench(Bench::Ingest { paths }) => bench::ingest(&context, &paths),
         Command::Bench(Bench::Search { chunks, queries, seed }) => {
             bench_search::run(&context, chunks, queries, seed)

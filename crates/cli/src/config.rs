@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use burnish_engine::{AnswerSettings, EngineSettings, PlannerSettings};
 use burnish_ingest::{Chunking, Limits};
 use burnish_server::ServerSettings;
@@ -61,9 +61,10 @@ struct RawEmbedding {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPlanner {
-    prefer: String,
-    explore: Vec<String>,
-    explore_share: f64,
+    strategies: Vec<String>,
+    baseline: String,
+    policy: String,
+    half_life_days: f64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -236,7 +237,8 @@ fn validate(raw: Raw) -> Result<Config> {
     let listen = server.listen.parse().with_context(|| {
         format!("server.listen: `{}` is not an address such as 127.0.0.1:8080", server.listen)
     })?;
-    within("planner.explore_share", planner.explore_share, 0.0, 0.5)?;
+    within("planner.half_life_days", planner.half_life_days, 0.0, 36_500.0)?;
+    check_planner(&planner)?;
     within("answer.smallest_support", f64::from(answer.smallest_support), 0.0, 1.0)?;
     at_least("server.max_concurrent_requests", server.max_concurrent_requests, 1)?;
     at_least("server.max_query_chars", server.max_query_chars, 1)?;
@@ -260,9 +262,10 @@ fn validate(raw: Raw) -> Result<Config> {
     let engine = EngineSettings {
         data: store.data,
         planner: PlannerSettings {
-            prefer: planner.prefer,
-            explore: planner.explore,
-            explore_share: planner.explore_share,
+            strategies: planner.strategies,
+            baseline: Some(planner.baseline).filter(|name| !name.is_empty()),
+            policy: planner.policy,
+            half_life_days: Some(planner.half_life_days).filter(|days| *days > 0.0),
         },
         answer: AnswerSettings {
             context_tokens: answer.context_tokens,
@@ -330,6 +333,17 @@ fn secret(setting: &str, variable: &str) -> Result<Option<String>> {
     Ok(Some(value))
 }
 
+fn check_planner(planner: &RawPlanner) -> Result<()> {
+    burnish_engine::check_policy(&planner.policy).map_err(|error| anyhow!("planner.policy: {error}"))?;
+    let known = burnish_engine::strategy_names();
+    let check = |key: &str, name: &String| match known.contains(&name.as_str()) {
+        true => Ok(()),
+        false => Err(anyhow!("planner.{key}: `{name}` is no strategy; there are: {}", known.join(", "))),
+    };
+    planner.strategies.iter().try_for_each(|name| check("strategies", name))?;
+    Some(&planner.baseline).filter(|name| !name.is_empty()).map_or(Ok(()), |name| check("baseline", name))
+}
+
 fn within(setting: &str, value: f64, low: f64, high: f64) -> Result<()> {
     if (low..=high).contains(&value) {
         Ok(())
@@ -367,17 +381,17 @@ mod tests {
 
     #[test]
     fn variables_win_over_the_file() {
-        let file = "[server]\nlisten = \"127.0.0.1:1\"\n[planner]\nprefer = \"sparse\"\n";
+        let file = "[server]\nlisten = \"127.0.0.1:1\"\n[planner]\nbaseline = \"sparse\"\n";
         let variables = [
             ("BURNISH_SERVER_LISTEN", "127.0.0.1:2"),
-            ("BURNISH_PLANNER_EXPLORE", "dense, rrf"),
+            ("BURNISH_PLANNER_STRATEGIES", "dense, rrf"),
             ("BURNISH_ANSWER_CONTEXT_TOKENS", "99"),
             ("BURNISH_UNRELATED", "x"),
         ];
         let config = with(file, &variables).unwrap();
         assert_eq!(config.listen.port(), 2);
-        assert_eq!(config.engine.planner.prefer, "sparse");
-        assert_eq!(config.engine.planner.explore, ["dense", "rrf"]);
+        assert_eq!(config.engine.planner.baseline.as_deref(), Some("sparse"));
+        assert_eq!(config.engine.planner.strategies, ["dense", "rrf"]);
         assert_eq!(config.engine.answer.context_tokens, 99);
     }
 
@@ -387,7 +401,11 @@ mod tests {
             ("[servers]\nlisten = \"x\"", "[servers]"),
             ("[server]\nlisten_on = \"x\"", "listen_on"),
             ("[server]\nlisten = \"here\"", "server.listen"),
-            ("[planner]\nexplore_share = 0.9", "planner.explore_share"),
+            ("[planner]\nhalf_life_days = -1", "planner.half_life_days"),
+            ("[planner]\npolicy = \"oracle\"", "planner.policy"),
+            ("[planner]\npolicy = \"conservative:2\"", "planner.policy"),
+            ("[planner]\nstrategies = [\"hybrid\", \"magic\"]", "planner.strategies: `magic`"),
+            ("[planner]\nbaseline = \"magic\"", "planner.baseline: `magic`"),
             ("[chunking]\nmin_tokens = 500", "chunking.min_tokens"),
             ("[embedding]\nkind = \"cloud\"", "embedding.kind"),
             ("[[models]]\nname = \"burnish\"\nurl = \"http://x\"\nmodel = \"m\"", "burnish"),

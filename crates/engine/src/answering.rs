@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_types::{
-    Answer, Answerer, BoxStream, Citation, Decision, Evidence, LanguageModel, ModelEvent, ModelRequest,
-    ModelStream, Money, Query, Recorded, Stage, StageTiming, Usage,
+    Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelEvent,
+    ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
 
 use crate::pipeline::{Retrieved, timing};
+use crate::support::support;
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
 /// How the caller wants a model to write.
@@ -223,6 +224,11 @@ async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineE
     recorded.durable.await?;
     // Under way once called; whoever reads the decision waits for it.
     drop(engine.store.record_answer(decision.id, answer.clone()));
+    if let Some(value) = support(&answer) {
+        let judgement = Judgement::Supported { value };
+        let outcome = Outcome { request: decision.id, at: answer.at, judgement, comment: None, user: None };
+        drop(engine.store.record_outcomes(vec![outcome]));
+    }
     Ok(AnswerEvent::Done(Box::new(answer)))
 }
 

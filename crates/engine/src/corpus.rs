@@ -181,6 +181,7 @@ impl Corpus {
         Ok(agreement)
     }
 
+    /// Brings both indexes to where the store is, by building anew what cannot be brought there.
     fn repair(&self) -> Result<(), EngineError> {
         let mut writer = self.writer.lock();
         let newest = self.store.generation()?;
@@ -191,17 +192,42 @@ impl Corpus {
             self.catch_up(&mut writer)?;
             self.show(&mut writer)?;
         }
+        let rebuilt = self.rebuild(&mut writer)?;
+        if behind || rebuilt { self.write_out(&mut writer) } else { Ok(()) }
+    }
+
+    /// Builds anew what has more or fewer chunks than the store, and returns whether anything had.
+    fn rebuild(&self, writer: &mut Writer) -> Result<bool, EngineError> {
         let chunks = self.store.totals()?.chunks;
-        if self.lexical.count()? != chunks || self.vectors.count()? != chunks {
-            let reason = format!(
-                "holds {chunks} chunks where the lexical index has {} and the vector index {}: remove its folders \
-                 `lexical` and `vectors`, which are built anew from the store",
-                self.lexical.count()?,
-                self.vectors.count()?
-            );
-            return Err(EngineError::DataDirectory { path: self.directory.display().to_string(), reason });
+        let (lexical, vectors) = (self.lexical.count()?, self.vectors.count()?);
+        if lexical == chunks && vectors == chunks {
+            return Ok(false);
         }
-        if behind { self.write_out(&mut writer) } else { Ok(()) }
+        tracing::warn!(
+            chunks,
+            lexical,
+            vectors,
+            "an index differs from the store: building it anew from there"
+        );
+        if lexical != chunks {
+            self.lexical.clear()?;
+            writer.lexical = self.lexical.generation();
+        }
+        if vectors != chunks {
+            self.vectors.clear()?;
+            writer.vectors = self.vectors.generation();
+        }
+        self.catch_up(writer)?;
+        self.show(writer)?;
+        let (lexical, vectors) = (self.lexical.count()?, self.vectors.count()?);
+        if lexical == chunks && vectors == chunks {
+            return Ok(true);
+        }
+        let reason = format!(
+            "is damaged: its store counts {chunks} chunks, of which {lexical} could be read for the lexical index and \
+             {vectors} for the vector index; restore a backup, or ingest the documents into another directory"
+        );
+        Err(EngineError::DataDirectory { path: self.directory.display().to_string(), reason })
     }
 
     /// Applies what an index missed, after a crash or after an index failed.
@@ -264,13 +290,14 @@ impl Corpus {
     }
 }
 
-/// An index that is ahead of the store belongs to another history, such as a restored backup's.
+/// An index that cannot be read, or is ahead of the store and so belongs to another history, such as a restored
+/// backup's, gives way to an empty one: the store fills it again.
 fn open_lexical(directory: &Path, newest: Generation) -> Result<TantivyIndex, IndexError> {
-    let index = TantivyIndex::open(directory)?;
-    if index.generation() <= newest {
-        return Ok(index);
+    match TantivyIndex::open(directory) {
+        Ok(index) if index.generation() <= newest => return Ok(index),
+        Ok(_) => {}
+        Err(error) => tracing::warn!("{error}: building it anew from the store"),
     }
-    drop(index);
     discard(directory, "lexical")?;
     TantivyIndex::open(directory)
 }
@@ -294,7 +321,7 @@ fn discard(directory: &Path, engine: &'static str) -> Result<(), IndexError> {
     fs::remove_dir_all(directory).map_err(|error| IndexError::Engine {
         engine,
         path: directory.display().to_string(),
-        reason: format!("it is ahead of the store and cannot be removed: {error}"),
+        reason: format!("it does not follow the store and cannot be removed: {error}"),
     })
 }
 

@@ -9,6 +9,9 @@ pub enum EngineError {
     /// The question can't be answered as it stands.
     #[error("{0}")]
     InvalidQuery(String),
+    /// A setting can't be taken as it stands.
+    #[error("{0}")]
+    InvalidSetting(String),
     /// The judgement can't be taken as it stands.
     #[error("{0}")]
     InvalidFeedback(String),

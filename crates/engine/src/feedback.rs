@@ -56,8 +56,7 @@ impl Engine {
         }
         let outcome = Outcome { request, at: self.clock.now(), judgement, comment, user };
         self.store.record_outcomes(vec![outcome.clone()]).await?;
-        self.blocking(|engine| engine.learned.catch_up(engine.store.as_ref(), engine.embedder.as_ref()))
-            .await?;
+        self.blocking(Self::learn).await?;
         Ok(outcome)
     }
 
@@ -77,6 +76,14 @@ impl Engine {
             Ok(forgotten)
         })
         .await
+    }
+
+    /// Folds in the outcomes that came since the last time.
+    pub(crate) fn learn(&self) -> Result<(), EngineError> {
+        let (store, embedder) = (self.store.as_ref(), self.embedder.as_ref());
+        let heard = self.learned.catch_up(store, embedder, || self.planner.account())?;
+        self.planner.hear(heard);
+        Ok(())
     }
 
     /// A decision with its answer and outcomes.

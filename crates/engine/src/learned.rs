@@ -2,64 +2,102 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burnish_learning::{Memory, Performance, Recall, Testimony};
+use burnish_learning::learner::{DriftEvent, Learner};
+use burnish_learning::policies::Ledger;
+use burnish_learning::predictor::Predictor;
+use burnish_learning::selection::{self, LABEL_WEIGHT};
+use burnish_learning::{FeatureVector, Memory, Recall, Settled, Start, Testimony, settle};
 use burnish_types::{
-    ChunkId, Embedder, Embedding, LoggedOutcome, Prediction, Query, Store, Strategy, UserContext,
+    ChunkId, Embedder, Embedding, LoggedOutcome, Outcome, Query, Store, Strategy, UserContext,
 };
 use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
 
 use crate::{EngineError, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
-const LEARNER: &str = "learned-2";
+const SNAPSHOT: &str = "learned-4";
 const FOLD_STEP: usize = 1_000;
 /// Outcomes after which a snapshot is written, which bounds the work of a start after a crash.
 const SNAPSHOT_STEP: u64 = 500;
 /// A request's latency counts as much as this share of all before it, so that the mean follows the machine.
 const LATENCY_STEP: f64 = 0.05;
+/// Drift events that are remembered.
+const MOST_EVENTS: usize = 100;
 
 /// What is learned, with the place in the log that it is folded up to.
 pub(crate) struct Learned {
+    half_life_days: Option<f64>,
     fold: RwLock<Fold>,
     latency_ms: Mutex<BTreeMap<Strategy, f64>>,
 }
 
-#[derive(Default)]
+/// What a fold means for the policy that decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Heard {
+    /// What explored requests turned out to be worth, in summed quality.
+    pub(crate) returned: f64,
+    /// Whether there was a drift.
+    pub(crate) drifted: bool,
+}
+
+/// What exploration had cost by the time of a snapshot, and the last decision that was counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) ledger: Option<Ledger>,
+    pub(crate) last_decision: Option<String>,
+}
+
+/// What is written down.
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    predictor: Vec<u8>,
+    memory: Vec<u8>,
+    events: Vec<DriftEvent>,
+    account: Account,
+}
+
 struct Fold {
     position: u64,
     written: u64,
-    performance: Performance,
+    learner: Learner,
     memory: Memory,
+    /// Oldest first.
+    events: Vec<DriftEvent>,
 }
 
 impl Fold {
+    fn new(half_life_days: Option<f64>) -> Self {
+        let learner = Learner::new(selection::settings(half_life_days), selection::prior());
+        Self { position: 0, written: 0, learner, memory: Memory::default(), events: Vec::new() }
+    }
+
     /// The last snapshot; nothing where there is none.
-    fn read(store: &dyn Store) -> Result<Self, EngineError> {
-        let Some((position, bytes)) = store.snapshot(LEARNER)? else { return Ok(Self::default()) };
-        let parts: Option<(Vec<u8>, Vec<u8>)> = postcard::from_bytes(&bytes).ok();
-        let known = parts.and_then(|(performance, memory)| {
-            Some((Performance::from_bytes(&performance)?, Memory::from_bytes(&memory)?))
+    fn read(store: &dyn Store, half_life_days: Option<f64>) -> Result<(Self, Account), EngineError> {
+        let nothing = || (Self::new(half_life_days), Account::default());
+        let Some((position, bytes)) = store.snapshot(SNAPSHOT)? else { return Ok(nothing()) };
+        let settings = selection::settings(half_life_days);
+        let known = postcard::from_bytes(&bytes).ok().and_then(|snapshot: Snapshot| {
+            let predictor = Predictor::from_bytes(settings, selection::prior(), &snapshot.predictor)?;
+            let memory = Memory::from_bytes(&snapshot.memory)?;
+            let learner = Learner::from_predictor(predictor);
+            let fold = Self { position, written: position, learner, memory, events: snapshot.events };
+            Some((fold, snapshot.account))
         });
-        Ok(known.map_or_else(Self::default, |(performance, memory)| Self {
-            position,
-            written: position,
-            performance,
-            memory,
-        }))
+        Ok(known.unwrap_or_else(nothing))
     }
 
     /// Folds in everything of the log that is not in yet.
-    fn catch_up(&mut self, store: &dyn Store, embedder: &dyn Embedder) -> Result<(), EngineError> {
+    fn catch_up(&mut self, store: &dyn Store, embedder: &dyn Embedder) -> Result<Heard, EngineError> {
+        let mut heard = Heard::default();
         loop {
             let log = store.outcome_log(self.position, FOLD_STEP)?;
             if log.is_empty() {
-                return Ok(());
+                return Ok(heard);
             }
             let mut questions = Questions::embedded(&log, embedder)?;
             for logged in &log {
-                if let Some(candidate) = logged.decision.choice() {
-                    self.performance.observe(&candidate.plan.strategy, &logged.outcome.judgement);
-                }
+                self.learn(logged, &mut heard);
                 if let Some(embedding) = questions.next(logged) {
                     self.memory.observe(&Shown::of(logged).testimony(logged), &embedding);
                 }
@@ -68,22 +106,73 @@ impl Fold {
         }
     }
 
+    /// What all reports on the request say together takes the place of what they said before.
+    fn learn(&mut self, logged: &LoggedOutcome, heard: &mut Heard) {
+        // What is found related says nothing of how questions are best answered.
+        let of_question = related::start_of(&logged.decision) == Start::Question;
+        let Some(choice) = logged.decision.choice().filter(|_| of_question) else { return };
+        let shown = Shown::of(logged).shown;
+        let before = settle(&named(&logged.earlier, logged), &shown);
+        let mut all = logged.earlier.clone();
+        all.push(logged.outcome.clone());
+        let after = settle(&named(&all, logged), &shown);
+        if before == after {
+            return;
+        }
+        let arm = choice.plan.strategy.as_str();
+        let x = FeatureVector::new(&logged.decision.features);
+        let at = logged.decision.at;
+        if let Some(Settled { quality, trust }) = before {
+            self.learner.take_back(arm, x.as_slice(), quality, trust * LABEL_WEIGHT, at);
+        }
+        if let Some(Settled { quality, trust }) = after
+            && let Some(event) = self.learner.observe(arm, x.as_slice(), quality, trust * LABEL_WEIGHT, at)
+        {
+            tracing::info!(strategy = %event.arm, shift = event.shift, "outcomes have changed: learning anew");
+            heard.drifted = true;
+            self.events.push(event);
+            let surplus = self.events.len().saturating_sub(MOST_EVENTS);
+            self.events.drain(..surplus);
+        }
+        if logged.decision.charge > 0.0 {
+            let quality = |settled: Option<Settled>| settled.map_or(0.0, |settled| settled.quality);
+            heard.returned += quality(after) - quality(before);
+        }
+    }
+
     /// Drops what speaks of chunks that are not there anymore.
     fn forget_the_gone(&mut self, store: &dyn Store) -> Result<(), EngineError> {
-        let remembered: Vec<ChunkId> = self.memory.chunks().into_iter().collect();
-        let there: BTreeSet<ChunkId> = store.chunks(&remembered)?.into_iter().map(|chunk| chunk.id).collect();
+        if self.memory.chunks().is_empty() {
+            return Ok(());
+        }
+        let there: BTreeSet<ChunkId> = store.chunk_ids()?.into_iter().collect();
         self.memory.forget_passages(|chunk| !there.contains(&chunk));
         Ok(())
     }
 
-    fn write(&mut self, store: &dyn Store) -> Result<(), EngineError> {
-        let parts = (self.performance.to_bytes(), self.memory.to_bytes());
-        let bytes = postcard::to_allocvec(&parts)
+    fn write(&mut self, store: &dyn Store, account: Account) -> Result<(), EngineError> {
+        let snapshot = Snapshot {
+            predictor: self.learner.predictor().to_bytes(),
+            memory: self.memory.to_bytes(),
+            events: self.events.clone(),
+            account,
+        };
+        let bytes = postcard::to_allocvec(&snapshot)
             .map_err(|error| EngineError::Internal(format!("what was learned cannot be written: {error}")))?;
-        store.put_snapshot(LEARNER, self.position, &bytes)?;
+        store.put_snapshot(SNAPSHOT, self.position, &bytes)?;
         self.written = self.position;
         Ok(())
     }
+}
+
+/// The outcomes with whoever asked as the reporter of those that name nobody.
+fn named(outcomes: &[Outcome], logged: &LoggedOutcome) -> Vec<Outcome> {
+    let asker = &logged.decision.user.user;
+    let named = |outcome: &Outcome| Outcome {
+        user: outcome.user.clone().or_else(|| asker.clone()),
+        ..outcome.clone()
+    };
+    outcomes.iter().map(named).collect()
 }
 
 /// The embeddings of those questions of a part of the log whose outcomes concern passages, made in one go.
@@ -137,33 +226,45 @@ impl Shown {
 
 impl Learned {
     /// The last snapshot, and the log from there on; the whole log where there is none.
-    pub(crate) fn from_log(store: &dyn Store, embedder: &dyn Embedder) -> Result<Self, EngineError> {
-        let mut fold = Fold::read(store)?;
-        fold.catch_up(store, embedder)?;
+    pub(crate) fn from_log(
+        store: &dyn Store,
+        embedder: &dyn Embedder,
+        half_life_days: Option<f64>,
+    ) -> Result<(Self, Account, Heard), EngineError> {
+        let (mut fold, account) = Fold::read(store, half_life_days)?;
+        let heard = fold.catch_up(store, embedder)?;
         fold.forget_the_gone(store)?;
-        Ok(Self { fold: RwLock::new(fold), latency_ms: Mutex::default() })
+        Ok((Self { half_life_days, fold: RwLock::new(fold), latency_ms: Mutex::default() }, account, heard))
     }
 
     /// Folds in what came since, and writes a snapshot where much came.
-    pub(crate) fn catch_up(&self, store: &dyn Store, embedder: &dyn Embedder) -> Result<(), EngineError> {
+    pub(crate) fn catch_up(
+        &self,
+        store: &dyn Store,
+        embedder: &dyn Embedder,
+        account: impl FnOnce() -> Account,
+    ) -> Result<Heard, EngineError> {
         let mut fold = self.fold.write();
-        fold.catch_up(store, embedder)?;
-        if fold.position >= fold.written + SNAPSHOT_STEP { fold.write(store) } else { Ok(()) }
+        let heard = fold.catch_up(store, embedder)?;
+        if fold.position >= fold.written + SNAPSHOT_STEP {
+            fold.write(store, account())?;
+        }
+        Ok(heard)
     }
 
     /// Folds the whole log anew, after something was taken out of it.
     pub(crate) fn fold_anew(&self, store: &dyn Store, embedder: &dyn Embedder) -> Result<(), EngineError> {
         // Held meanwhile, so that nothing is folded into a state that is about to go.
         let mut fold = self.fold.write();
-        let mut anew = Fold::default();
+        let mut anew = Fold::new(self.half_life_days);
         anew.catch_up(store, embedder)?;
         anew.forget_the_gone(store)?;
         *fold = anew;
         Ok(())
     }
 
-    pub(crate) fn snapshot(&self, store: &dyn Store) -> Result<(), EngineError> {
-        self.fold.write().write(store)
+    pub(crate) fn snapshot(&self, store: &dyn Store, account: Account) -> Result<(), EngineError> {
+        self.fold.write().write(store, account)
     }
 
     pub(crate) fn forget_the_gone(&self, store: &dyn Store) -> Result<(), EngineError> {
@@ -185,9 +286,24 @@ impl Learned {
         look(&self.fold.read().memory)
     }
 
-    pub(crate) fn predict(&self, strategy: &Strategy) -> Prediction {
-        let latency = self.latency_ms.lock().get(strategy).copied().unwrap_or_default();
-        self.fold.read().performance.predict(strategy, latency)
+    /// Questions and votes that feedback has left.
+    pub(crate) fn memory_size(&self) -> (usize, usize) {
+        self.fold.read().memory.size()
+    }
+
+    /// When outcomes changed, oldest first.
+    pub(crate) fn drift_events(&self) -> Vec<DriftEvent> {
+        self.fold.read().events.clone()
+    }
+
+    /// Hands what was learned to `look`, with the latency of each strategy in milliseconds.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Learner, &dyn Fn(&Strategy) -> f64) -> T) -> T {
+        let latencies = self.latency_ms.lock().clone();
+        let latency = |strategy: &Strategy| {
+            let believed = || selection::believed_latency_ms(strategy.as_str());
+            latencies.get(strategy).copied().unwrap_or_else(believed)
+        };
+        look(&self.fold.read().learner, &latency)
     }
 
     pub(crate) fn observe_latency(&self, strategy: &Strategy, ms: f64) {

@@ -13,6 +13,7 @@ mod planner;
 mod prompt;
 mod related;
 mod settings;
+mod support;
 mod writing;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use feedback::Report;
 pub use ingestion::{IngestEvent, IngestOptions, IngestReport, Refused};
 pub use pipeline::Answered;
 pub use planner::Pinned;
+pub use planner::{check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
 
@@ -67,7 +69,8 @@ impl Engine {
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
         let corpus = Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref())?;
-        let learned = Learned::from_log(store.as_ref(), embedder.as_ref())?;
+        let (learned, account, heard) =
+            Learned::from_log(store.as_ref(), embedder.as_ref(), settings.planner.half_life_days)?;
         let registry = Registry::default();
         let writer = models.first().map(|model| ModelWriter::new(Arc::clone(model)));
         let means = Means {
@@ -75,6 +78,8 @@ impl Engine {
             writer: writer.as_ref().map(|writer| writer as &dyn Writer),
         };
         let planner = Planner::new(&settings.planner, &registry, means)?;
+        planner.resume(account, store.as_ref())?;
+        planner.hear(heard);
         Ok(Arc::new(Self {
             store,
             corpus,
@@ -127,14 +132,14 @@ impl Engine {
         self.planner
             .strategies()
             .iter()
-            .map(|strategy| (strategy.clone(), self.learned.predict(strategy)))
+            .map(|strategy| (strategy.clone(), self.planner.expected(strategy, &self.learned)))
             .collect()
     }
 
     /// Writes what would otherwise be repaired at the next start. Losing it loses nothing.
     pub fn close(&self) -> Result<(), EngineError> {
         self.corpus.checkpoint()?;
-        self.learned.snapshot(self.store.as_ref())
+        self.learned.snapshot(self.store.as_ref(), self.planner.account())
     }
 
     /// Runs `work`, which may block, off the async threads.

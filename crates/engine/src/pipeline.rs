@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burnish_learning::{LIST_FLOOR, Lift, query_features};
-use burnish_retrieval::{PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift};
+use burnish_learning::{LIST_FLOOR, Lift, list_features, query_features};
+use burnish_retrieval::{
+    Lists, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
+};
 use burnish_types::{
     Answer, Answerer, ChunkId, Decision, Embedding, Evidence, LexicalIndex, Lifted, Money, Query,
     QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy, Usage,
@@ -35,6 +37,12 @@ pub(crate) struct Retrieved {
     pub(crate) recorded: Recorded,
     /// Why the plan could not be followed to the letter, where it could not.
     pub(crate) degraded: Option<String>,
+}
+
+/// What a first look found.
+struct Looked {
+    embedding: Embedding,
+    lists: Lists,
 }
 
 /// The store, as rerankers read it.
@@ -101,7 +109,14 @@ impl Engine {
         answerer: Answerer,
     ) -> Result<Retrieved, EngineError> {
         let started = Instant::now();
-        let features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
+        let mut features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
+        let mut timings = Vec::new();
+        let looked = match strategy {
+            None if self.planner.wants_a_look(query, &features, &self.learned) => {
+                Some(self.look(query, &mut features, &mut timings)?)
+            }
+            _ => None,
+        };
         let circumstances = Circumstances {
             id,
             at: self.clock.now(),
@@ -109,14 +124,17 @@ impl Engine {
             answerer,
             context_tokens: self.settings.answer.context_tokens,
         };
-        let decision =
-            self.planner.decide(query, circumstances, strategy, |strategy| self.learned.predict(strategy))?;
+        let decision = self.planner.decide(query, circumstances, strategy, &self.learned)?;
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let plan = plan.ok_or_else(|| EngineError::Internal("a decision chose nothing".to_owned()))?;
         let recorded = self.store.record_decision(decision.clone());
-        let mut timings = vec![timing(Stage::Plan, started)];
+        let looking: f64 = timings.iter().map(|timing| timing.ms).sum();
+        let planning =
+            StageTiming { stage: Stage::Plan, ms: (timing(Stage::Plan, started).ms - looking).max(0.0) };
+        timings.push(planning);
 
-        let (evidence, degraded) = self.find_or_fall_back(query, &plan.strategy, plan.depth, &mut timings)?;
+        let (evidence, degraded) =
+            self.find_or_fall_back(query, &plan.strategy, plan.depth, looked, &mut timings)?;
         Ok(Retrieved { decision, evidence, timings, recorded, degraded })
     }
 
@@ -126,12 +144,13 @@ impl Engine {
         query: &Query,
         strategy: &Strategy,
         depth: usize,
+        looked: Option<Looked>,
         timings: &mut Vec<StageTiming>,
     ) -> Result<(Vec<Evidence>, Option<String>), EngineError> {
-        match self.find(query, strategy, depth, timings) {
+        match self.find(query, strategy, depth, looked, timings) {
             Err(EngineError::Retrieval(error @ RetrievalError::Unwritten { .. })) => {
                 tracing::warn!(%error, "finding passages by `{FALLBACK}`, since the model does not answer");
-                let evidence = self.find(query, &Strategy::new(FALLBACK), depth, timings)?;
+                let evidence = self.find(query, &Strategy::new(FALLBACK), depth, None, timings)?;
                 let degraded = format!(
                     "the language model that `{strategy}` asks did not answer; passages were found by `{FALLBACK}`"
                 );
@@ -143,9 +162,54 @@ impl Engine {
 
     /// What the planner sees of a query, and the query's embedding, recording nothing: for measuring.
     pub fn examine(&self, query: &Query) -> Result<(QueryFeatures, Embedding), EngineError> {
-        let features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
+        let mut features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
+        let looked = self.look(query, &mut features, &mut Vec::new())?;
+        Ok((features, looked.embedding))
+    }
+
+    /// A first look at what words and vectors find, which costs a few milliseconds and says much of the question.
+    fn look(
+        &self,
+        query: &Query,
+        features: &mut QueryFeatures,
+        timings: &mut Vec<StageTiming>,
+    ) -> Result<Looked, EngineError> {
+        let embedding = self.query_embedding(query, timings)?;
+        let started = Instant::now();
+        let passages = StoredPassages(self.store.as_ref());
+        let request = Request {
+            query: &query.text,
+            conversation: &query.conversation,
+            embedding: &embedding,
+            lists: None,
+            filter: &query.filter,
+            limit: query.top_k,
+        };
+        let lists = Lists::find(self.sources(&passages), request)?;
+        list_features(features, &lists.lexical, &lists.dense, lists.fused_margin);
+        timings.push(timing(Stage::Retrieve, started));
+        Ok(Looked { embedding, lists })
+    }
+
+    fn query_embedding(
+        &self,
+        query: &Query,
+        timings: &mut Vec<StageTiming>,
+    ) -> Result<Embedding, EngineError> {
+        let started = Instant::now();
         let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
-        Ok((features, embedding))
+        timings.push(timing(Stage::Embed, started));
+        Ok(embedding)
+    }
+
+    pub(crate) fn sources<'a>(&'a self, passages: &'a StoredPassages<'a>) -> Sources<'a> {
+        Sources {
+            lexical: self.corpus.lexical.as_ref(),
+            vectors: self.corpus.vectors.as_ref(),
+            embedder: self.embedder.as_ref(),
+            passages,
+            writer: self.writer.as_ref().map(|writer| writer as &dyn Writer),
+        }
     }
 
     /// Finds passages with one strategy, recording nothing: for measuring.
@@ -155,7 +219,7 @@ impl Engine {
         strategy: &Strategy,
     ) -> Result<(Vec<Evidence>, Vec<StageTiming>), EngineError> {
         let mut timings = Vec::new();
-        let evidence = self.find(query, strategy, query.top_k, &mut timings)?;
+        let evidence = self.find(query, strategy, query.top_k, None, &mut timings)?;
         Ok((evidence, timings))
     }
 
@@ -164,6 +228,7 @@ impl Engine {
         query: &Query,
         strategy: &Strategy,
         depth: usize,
+        looked: Option<Looked>,
         timings: &mut Vec<StageTiming>,
     ) -> Result<Vec<Evidence>, EngineError> {
         let name = self.planner.find(strategy.as_str())?;
@@ -171,26 +236,20 @@ impl Engine {
             .registry
             .get(name.as_str())
             .ok_or_else(|| EngineError::Internal(format!("the strategy `{name}` is not registered")))?;
-        let mut embedding = Vec::new();
+        let (mut embedding, lists) =
+            looked.map_or_else(Default::default, |looked| (looked.embedding, Some(looked.lists)));
         let remembers = self.learned.remembers(&query.user);
-        if retriever.needs_embedding() || remembers {
-            let started = Instant::now();
-            embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
-            timings.push(timing(Stage::Embed, started));
+        if embedding.is_empty() && (retriever.needs_embedding() || remembers) {
+            embedding = self.query_embedding(query, timings)?;
         }
         let started = Instant::now();
         let passages = StoredPassages(self.store.as_ref());
-        let sources = Sources {
-            lexical: self.corpus.lexical.as_ref(),
-            vectors: self.corpus.vectors.as_ref(),
-            embedder: self.embedder.as_ref(),
-            passages: &passages,
-            writer: self.writer.as_ref().map(|writer| writer as &dyn Writer),
-        };
+        let sources = self.sources(&passages);
         let request = Request {
             query: &query.text,
             conversation: &query.conversation,
             embedding: &embedding,
+            lists: lists.as_ref(),
             filter: &query.filter,
             limit: if remembers { depth.max(LIFTED_DEPTH) } else { depth },
         };
@@ -201,8 +260,11 @@ impl Engine {
         let mut evidence = self.evidence(&scored)?;
         explain(&mut evidence, lifts);
         let retrieval = timing(Stage::Retrieve, started);
-        self.learned.observe_latency(strategy, retrieval.ms);
         timings.push(retrieval);
+        // The first look is part of it, where there was one.
+        let spent =
+            timings.iter().filter(|timing| timing.stage == Stage::Retrieve).map(|timing| timing.ms).sum();
+        self.learned.observe_latency(strategy, spent);
         Ok(evidence)
     }
 

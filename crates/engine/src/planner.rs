@@ -1,13 +1,38 @@
 //! Turns a query into one plan among candidates, and says what each was expected to do.
 
-use burnish_learning::BoundedExploration;
+use burnish_learning::learner::Learner;
+use burnish_learning::policies::{self, Ledger};
+use burnish_learning::predictor::Estimate;
+use burnish_learning::selection::{Offer, Selection, Wish};
+use burnish_learning::{FeatureVector, Start};
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
-    Answerer, Candidate, Decision, Plan, Prediction, Query, QueryFeatures, RequestId, Strategy, Timestamp,
+    Answerer, Candidate, Decision, Money, Plan, Prediction, Query, QueryFeatures, RequestId, Store, Strategy,
+    Timestamp,
 };
 use parking_lot::Mutex;
 
-use crate::{EngineError, PlannerSettings};
+use crate::learned::{Account, Heard, Learned};
+use crate::{EngineError, PlannerSettings, related};
+
+/// The name of the policy of a decision that the caller made.
+pub(crate) const PINNED: &str = "pinned";
+
+/// Decisions that are read in one go.
+const DECISIONS_PAGE: usize = 1_000;
+
+/// Says what is wrong with the name of a policy.
+///
+/// # Errors
+/// If there is no such policy, or its setting is out of range.
+pub fn check_policy(name: &str) -> Result<(), EngineError> {
+    policies::parse(name).map(|_| ()).map_err(|error| EngineError::InvalidSetting(error.to_string()))
+}
+
+/// Every strategy that there is, whether it can be used with the present settings or not.
+pub fn strategy_names() -> Vec<&'static str> {
+    Registry::default().iter().map(|retriever| retriever.name()).collect()
+}
 
 /// What the caller has decided already.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,9 +57,15 @@ pub(crate) struct Planner {
     strategies: Vec<Strategy>,
     /// The others, with the reason.
     unusable: Vec<(Strategy, String)>,
-    /// The preferred one, then those that may be explored.
+    /// Those that are chosen from.
     candidates: Vec<Strategy>,
-    policy: Mutex<BoundedExploration>,
+    deciding: Mutex<Deciding>,
+}
+
+struct Deciding {
+    selection: Selection,
+    /// The last decision that the policy has counted.
+    last: Option<RequestId>,
 }
 
 impl Planner {
@@ -52,21 +83,41 @@ impl Planner {
                 Err(error) => unusable.push((strategy, error.to_string())),
             }
         }
-        let mut candidates = vec![find(&strategies, &unusable, &settings.prefer)?];
-        for name in &settings.explore {
+        let mut candidates: Vec<Strategy> = Vec::new();
+        for name in settings.baseline.iter().chain(&settings.strategies) {
             match find(&strategies, &unusable, name) {
                 Ok(strategy) if candidates.contains(&strategy) => {}
                 Ok(strategy) => candidates.push(strategy),
-                Err(EngineError::UnusableStrategy { .. }) => {}
+                Err(EngineError::UnusableStrategy { .. }) if settings.baseline.as_ref() != Some(name) => {}
                 Err(error) => return Err(error),
             }
         }
-        let policy = Mutex::new(BoundedExploration::new(settings.explore_share));
-        Ok(Self { strategies, unusable, candidates, policy })
+        if candidates.is_empty() {
+            return Err(EngineError::InvalidSetting(format!(
+                "none of the strategies to choose from ({}) can be used: name at least one of {}",
+                settings.strategies.join(", "),
+                strategies.iter().map(Strategy::as_str).collect::<Vec<_>>().join(", "),
+            )));
+        }
+        let policy = policies::parse(&settings.policy)
+            .map_err(|error| EngineError::InvalidSetting(error.to_string()))?;
+        let selection = Selection::new(policy, settings.baseline.clone());
+        let deciding = Mutex::new(Deciding { selection, last: None });
+        Ok(Self { strategies, unusable, candidates, deciding })
     }
 
     pub(crate) fn strategies(&self) -> &[Strategy] {
         &self.strategies
+    }
+
+    /// Those that are chosen from.
+    pub(crate) fn candidates(&self) -> &[Strategy] {
+        &self.candidates
+    }
+
+    /// The policy's name with its settings.
+    pub(crate) fn policy(&self) -> String {
+        self.deciding.lock().selection.policy()
     }
 
     /// The strategy called `name`, where it can be used.
@@ -74,40 +125,167 @@ impl Planner {
         find(&self.strategies, &self.unusable, name)
     }
 
+    /// What is expected of `strategy` for a question of which nothing is known.
+    pub(crate) fn expected(&self, strategy: &Strategy, learned: &Learned) -> Prediction {
+        let x = FeatureVector::new(&QueryFeatures::default());
+        learned.with(|learner, latency| {
+            prediction(&learner.predict(strategy.as_str(), x.as_slice()), latency(strategy))
+        })
+    }
+
+    /// What exploration has cost so far.
+    pub(crate) fn account(&self) -> Account {
+        let deciding = self.deciding.lock();
+        let last_decision = deciding.last.map(|id| id.to_string());
+        Account { ledger: deciding.selection.ledger(), last_decision }
+    }
+
+    /// Goes on from an earlier account, counting the decisions that were made since.
+    pub(crate) fn resume(&self, account: Account, store: &dyn Store) -> Result<(), EngineError> {
+        let Some(mut ledger) = account.ledger.or(self.account().ledger) else { return Ok(()) };
+        let mut last = account.last_decision.and_then(|id| id.parse().ok());
+        loop {
+            let page = store.decision_log(last, DECISIONS_PAGE)?;
+            let Some(end) = page.last() else { break };
+            last = Some(end.decision.id);
+            page.iter().for_each(|stored| count(&mut ledger, &stored.decision));
+        }
+        let mut deciding = self.deciding.lock();
+        deciding.selection.resume(ledger);
+        deciding.last = last;
+        Ok(())
+    }
+
+    /// Takes note of what explored requests were worth, and of a drift.
+    pub(crate) fn hear(&self, heard: Heard) {
+        let mut deciding = self.deciding.lock();
+        if heard.returned != 0.0 {
+            deciding.selection.settle(heard.returned);
+        }
+        if heard.drifted {
+            deciding.selection.renew();
+        }
+    }
+
+    /// Whether it pays to look at what the indexes find before deciding, given what the words say.
+    pub(crate) fn wants_a_look(&self, query: &Query, features: &QueryFeatures, learned: &Learned) -> bool {
+        let x = FeatureVector::new(features);
+        learned.with(|learner, latency| {
+            let offers = self.offers(latency);
+            !self.deciding.lock().selection.is_settled(learner, &offers, &x, wish(query))
+        })
+    }
+
     pub(crate) fn decide(
         &self,
         query: &Query,
         circumstances: Circumstances,
         pinned: Option<&Strategy>,
-        predict: impl Fn(&Strategy) -> Prediction,
+        learned: &Learned,
     ) -> Result<Decision, EngineError> {
-        let Circumstances { id, at, features, answerer, context_tokens } = circumstances;
-        let option = |strategy: &Strategy| {
-            let plan = Plan {
-                strategy: strategy.clone(),
-                depth: query.top_k,
-                context_tokens,
-                answerer: answerer.clone(),
-            };
-            (plan, predict(strategy))
-        };
-        let (policy, candidates, chosen, reason) = match pinned {
+        let x = FeatureVector::new(&circumstances.features);
+        match pinned {
             Some(strategy) => {
-                let (plan, prediction) = option(&self.find(strategy.as_str())?);
-                let only = Candidate { plan, prediction, propensity: 1.0 };
-                ("pinned".to_owned(), vec![only], 0, "pinned by the caller".to_owned())
+                let strategy = self.find(strategy.as_str())?;
+                let (estimate, latency) = learned.with(|learner, latency| {
+                    (learner.predict(strategy.as_str(), x.as_slice()), latency(&strategy))
+                });
+                let plan = plan(query, &circumstances, &strategy);
+                let only = Candidate { plan, prediction: prediction(&estimate, latency), propensity: 1.0 };
+                let reason = "pinned by the caller".to_owned();
+                Ok(decision(query, circumstances, PINNED.to_owned(), vec![only], 0, reason, 0.0))
             }
-            None => {
-                let mut policy = self.policy.lock();
-                let choice = policy.choose(self.candidates.iter().map(option).collect(), id.seed());
-                let choice =
-                    choice.ok_or_else(|| EngineError::Internal("there is no strategy".to_owned()))?;
-                (policy.name(), choice.candidates, choice.chosen, choice.reason)
-            }
-        };
-        let (text, user) = (query.text.clone(), query.user.clone());
-        Ok(Decision { id, at, query: text, user, features, policy, candidates, chosen, reason })
+            None => learned.with(|learner, latency| self.choose(query, circumstances, &x, learner, latency)),
+        }
     }
+
+    fn choose(
+        &self,
+        query: &Query,
+        circumstances: Circumstances,
+        x: &FeatureVector,
+        learner: &Learner,
+        latency: &dyn Fn(&Strategy) -> f64,
+    ) -> Result<Decision, EngineError> {
+        let offers = self.offers(latency);
+        let mut deciding = self.deciding.lock();
+        let seed = circumstances.id.seed();
+        let selected = deciding.selection.decide(learner, &offers, x, wish(query), seed);
+        let selected = selected.ok_or_else(|| EngineError::Internal("there is no strategy".to_owned()))?;
+        let policy = deciding.selection.policy();
+        deciding.last = deciding.last.max(Some(circumstances.id));
+        drop(deciding);
+        let described = self.candidates.iter().zip(&selected.estimates).zip(&offers);
+        let candidates = described.zip(&selected.choice.propensities).map(
+            |(((strategy, estimate), offer), propensity)| Candidate {
+                plan: plan(query, &circumstances, strategy),
+                prediction: prediction(estimate, offer.latency_ms),
+                propensity: *propensity,
+            },
+        );
+        let candidates = candidates.collect();
+        let choice = selected.choice;
+        Ok(decision(query, circumstances, policy, candidates, choice.chosen, choice.reason, choice.charge))
+    }
+
+    fn offers(&self, latency: &dyn Fn(&Strategy) -> f64) -> Vec<Offer<'_>> {
+        let offer = |strategy| Offer { strategy: Strategy::as_str(strategy), latency_ms: latency(strategy) };
+        self.candidates.iter().map(offer).collect()
+    }
+}
+
+/// Counts a decision as the policy did when it was made.
+fn count(ledger: &mut Ledger, decision: &Decision) {
+    let counts = decision.policy != PINNED && related::start_of(decision) == Start::Question;
+    let Some(choice) = decision.choice().filter(|_| counts) else { return };
+    ledger.requests += 1;
+    if decision.charge > 0.0 {
+        ledger.explored += 1;
+        ledger.expected += decision.charge;
+        ledger.charged += decision.charge;
+    } else {
+        ledger.expected += choice.prediction.quality;
+    }
+}
+
+fn wish(query: &Query) -> Wish {
+    Wish {
+        target_quality: Some(f64::from(query.target_quality)),
+        budget_usd: query.budget.map(|budget| budget.micros() as f64 / 1e6),
+    }
+}
+
+fn plan(query: &Query, circumstances: &Circumstances, strategy: &Strategy) -> Plan {
+    Plan {
+        strategy: strategy.clone(),
+        depth: query.top_k,
+        context_tokens: circumstances.context_tokens,
+        answerer: circumstances.answerer.clone(),
+    }
+}
+
+pub(crate) fn prediction(estimate: &Estimate, latency_ms: f64) -> Prediction {
+    Prediction {
+        quality: estimate.mean,
+        quality_deviation: estimate.deviation,
+        latency_ms,
+        cost: Money::ZERO,
+        outcomes: estimate.outcomes,
+    }
+}
+
+fn decision(
+    query: &Query,
+    circumstances: Circumstances,
+    policy: String,
+    candidates: Vec<Candidate>,
+    chosen: usize,
+    reason: String,
+    charge: f64,
+) -> Decision {
+    let Circumstances { id, at, features, .. } = circumstances;
+    let (text, user) = (query.text.clone(), query.user.clone());
+    Decision { id, at, query: text, user, features, policy, candidates, chosen, reason, charge }
 }
 
 fn find(

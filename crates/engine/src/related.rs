@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_learning::{LIST_FLOOR, Lift, Start, query_features};
+use burnish_retrieval::Scored;
 use burnish_retrieval::related::{
     Bounds, Candidate as Choosable, Fingerprint, Given, Group, Neighbours, Picked, Quota, groups, nearest,
     neighbours, select,
 };
-use burnish_retrieval::{Scored, Sources};
 use burnish_types::{
     Answer, Answerer, Candidate, Chunk, ChunkId, Decision, DocumentId, Evidence, Filter, LexicalIndex, Money,
-    Plan, Query, Recorded, RequestId, Stage, StageTiming, Strategy, Timestamp, Usage, UserContext,
-    VectorIndex,
+    Plan, Prediction, Query, Recorded, RequestId, Stage, StageTiming, Strategy, Timestamp, Usage,
+    UserContext, VectorIndex,
 };
 
 use crate::pipeline::{StoredPassages, explain, timing};
@@ -177,7 +177,8 @@ impl Engine {
         let chunks = self.store.document_chunks(id)?;
         let excluded = chunks.iter().map(|chunk| chunk.id).take(MOST_EXCLUDED).collect();
         let step = chunks.len().div_ceil(MOST_GIVEN).max(1);
-        let (given, chunks) = self.given(chunks.into_iter().step_by(step).map(|chunk| (chunk, 1.0)).collect())?;
+        let (given, chunks) =
+            self.given(chunks.into_iter().step_by(step).map(|chunk| (chunk, 1.0)).collect())?;
         // What stands for most of it tells it from others of the same title.
         let heart = groups(&given, 1).first().and_then(|group| group.members.first().copied());
         let text = heart.map_or_else(|| document.title.clone(), |heart| given[heart].text.clone());
@@ -238,9 +239,15 @@ impl Engine {
             budget: None,
         };
         let strategy = Strategy::new(STRATEGY);
-        let prediction = self.learned.predict(&strategy);
-        let plan =
-            Plan { strategy, depth: related.top_k, context_tokens: 0, answerer: Answerer::Passages };
+        // Nothing is learned of it, for there is nothing to choose.
+        let prediction = Prediction {
+            quality: 0.5,
+            quality_deviation: 0.5,
+            latency_ms: self.learned.with(|_, latency| latency(&strategy)),
+            cost: Money::ZERO,
+            outcomes: 0,
+        };
+        let plan = Plan { strategy, depth: related.top_k, context_tokens: 0, answerer: Answerer::Passages };
         let policy = if related.to == RelatedTo::User { TO_A_PERSON } else { TO_PASSAGES };
         Ok(Decision {
             id,
@@ -252,6 +259,7 @@ impl Engine {
             candidates: vec![Candidate { plan, prediction, propensity: 1.0 }],
             chosen: 0,
             reason: origin.reason.clone(),
+            charge: 0.0,
         })
     }
 
@@ -318,13 +326,7 @@ impl Engine {
         lifts: &[Lift],
     ) -> Result<Neighbours, EngineError> {
         let passages = StoredPassages(self.store.as_ref());
-        let sources = Sources {
-            lexical: self.corpus.lexical.as_ref(),
-            vectors: self.corpus.vectors.as_ref(),
-            embedder: self.embedder.as_ref(),
-            passages: &passages,
-            writer: None,
-        };
+        let sources = self.sources(&passages);
         let members = group.members.iter().take(SPOKEN_MEMBERS);
         let text: Vec<&str> = members.map(|place| origin.given[*place].text.as_str()).collect();
         let bounds = Bounds {

@@ -35,20 +35,26 @@ impl EngineSettings {
 /// How plans are chosen.
 #[derive(Clone, Debug)]
 pub struct PlannerSettings {
-    /// The strategy that is taken unless another one is explored or pinned.
-    pub prefer: String,
-    /// The strategies that may be explored.
-    pub explore: Vec<String>,
-    /// The largest share of requests that explore, in [0, 0.5].
-    pub explore_share: f64,
+    /// The strategies that are chosen from; one that lacks something, such as a language model, is passed over.
+    pub strategies: Vec<String>,
+    /// The strategy that is taken as long as no outcome speaks against it; `None` takes, for each question, what is
+    /// believed to be best before any outcome.
+    pub baseline: Option<String>,
+    /// The policy, such as `conservative:0.001`.
+    pub policy: String,
+    /// After this many days an outcome counts half; `None` for ever the same.
+    pub half_life_days: Option<f64>,
 }
 
 impl Default for PlannerSettings {
     fn default() -> Self {
         Self {
-            prefer: "hybrid".to_owned(),
-            explore: ["sparse", "dense", "rrf", "reranked"].map(str::to_owned).to_vec(),
-            explore_share: 0.05,
+            strategies: ["hybrid", "sparse", "dense", "rrf", "expanded", "decomposed", "reranked"]
+                .map(str::to_owned)
+                .to_vec(),
+            baseline: None,
+            policy: "conservative:0.001".to_owned(),
+            half_life_days: None,
         }
     }
 }

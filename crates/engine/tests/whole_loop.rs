@@ -10,10 +10,11 @@ use burnish_engine::{
     AnswerEvent, Answering, Engine, EngineError, EngineSettings, IngestOptions, IngestReport, Parts, Pinned,
     Report, Sampling,
 };
+use burnish_index::{TantivyIndex, UsearchIndex};
 use burnish_types::{
-    Answer, Answerer, BoxFuture, ChunkId, Condition, EmbedError, Embedder, Embedding, Filter, Judgement,
-    LanguageModel, MetadataValue, ModelError, ModelEvent, ModelRequest, ModelStream, Query, RequestId,
-    Strategy, SystemClock, Usage, UserContext,
+    Answer, Answerer, BoxFuture, ChunkId, Condition, DocumentId, EmbedError, Embedder, Embedding, Filter,
+    IndexedChunk, Judgement, LanguageModel, LexicalIndex, Metadata, MetadataValue, ModelError, ModelEvent,
+    ModelRequest, ModelStream, Query, RequestId, Strategy, SystemClock, Usage, UserContext, VectorIndex,
 };
 use futures_util::{StreamExt, stream};
 
@@ -79,7 +80,7 @@ impl LanguageModel for Scripted {
 
 fn open(data: &Path, models: Vec<Arc<dyn LanguageModel>>) -> Arc<Engine> {
     let mut settings = EngineSettings::new(data);
-    settings.planner.explore_share = 0.0;
+    settings.planner.policy = "conservative:0".to_owned();
     settings.answer.smallest_support = 0.3;
     let parts = Parts { embedder: Arc::new(WordVectors), models, clock: Arc::new(SystemClock) };
     Engine::open(settings, parts).unwrap()
@@ -168,7 +169,8 @@ fn a_question_is_answered_judged_and_learned_from() {
                 .await
                 .unwrap();
             let stored = engine.decision(id).await.unwrap().unwrap();
-            assert_eq!(stored.outcomes.len(), 2);
+            // Beside the two reports, the engine's own on how well the answer is supported.
+            assert_eq!(stored.outcomes.len(), 3);
             assert_eq!(stored.answer.unwrap().text, text);
             let total: f64 = stored.decision.candidates.iter().map(|candidate| candidate.propensity).sum();
             assert!((total - 1.0).abs() < 1e-9);
@@ -256,6 +258,101 @@ fn indexes_that_are_lost_are_built_anew() {
     }
 }
 
+/// The files below `folder`.
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { files_of(&path) } else { vec![path] });
+    files.collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in files_of(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&file, &target).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_lexical_index_is_built_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let whole = folder.path().join("whole");
+    let chunks = {
+        let engine = open(&whole, Vec::new());
+        ingest(&engine, &[library]);
+        engine.close().unwrap();
+        engine.agreement().unwrap().chunks
+    };
+    let files = files_of(&whole.join("lexical"));
+    let names = files.iter().map(|file| file.strip_prefix(&whole).unwrap());
+    let names: Vec<_> = names.filter(|name| !name.to_string_lossy().ends_with(".lock")).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        for damage in ["cut", "one bit"] {
+            let data = tempfile::tempdir().unwrap();
+            copy(&whole, data.path());
+            let mut bytes = fs::read(data.path().join(name)).unwrap();
+            let middle = bytes.len() / 2;
+            match damage {
+                "cut" => bytes.truncate(middle),
+                _ => bytes[middle] ^= 4,
+            }
+            fs::write(data.path().join(name), bytes).unwrap();
+            let engine = open(data.path(), Vec::new());
+            let agreement = engine.agreement().unwrap();
+            assert!(agreement.holds() && agreement.chunks == chunks, "{name:?} {damage}: {agreement:?}");
+            let (evidence, _) =
+                engine.probe(&question("cached answers expire"), &Strategy::new("sparse")).unwrap();
+            assert!(evidence[0].document_key.ends_with("caching.md"), "{name:?} {damage}");
+        }
+    }
+}
+
+#[test]
+fn an_index_that_differs_from_the_store_is_built_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = write_library(folder.path());
+    let data = folder.path().join("data");
+    {
+        let engine = open(&data, Vec::new());
+        ingest(&engine, &[library]);
+        engine.close().unwrap();
+    }
+    let surplus = IndexedChunk {
+        id: ChunkId(999),
+        document: DocumentId(999),
+        heading: String::new(),
+        text: "cached answers expire never".to_owned(),
+        metadata: Metadata::default(),
+        embedding: vector("cached answers expire never"),
+    };
+    let (surplus, missing) = ([surplus], [ChunkId(1), ChunkId(2)]);
+    let changes: [(&[IndexedChunk], &[ChunkId]); 2] = [(&surplus, &[]), (&[], &missing)];
+    for (added, removed) in changes {
+        for engine_name in ["lexical", "vectors"] {
+            let lexical = Arc::new(TantivyIndex::open(&data.join("lexical")).unwrap());
+            if engine_name == "lexical" {
+                lexical.apply(added, removed).unwrap();
+                lexical.commit(lexical.generation()).unwrap();
+            } else {
+                let resolve = Arc::new(move |filter: &Filter| lexical.matching(filter));
+                let vectors = UsearchIndex::open(&data.join("vectors"), DIMENSIONS, resolve).unwrap();
+                vectors.apply(added, removed).unwrap();
+                vectors.commit(vectors.generation()).unwrap();
+            }
+            let engine = open(&data, Vec::new());
+            let agreement = engine.agreement().unwrap();
+            assert!(agreement.holds() && agreement.chunks > 2, "{engine_name}: {agreement:?}");
+            for strategy in ["sparse", "dense"] {
+                let asked = question("cached answers expire");
+                let (evidence, _) = engine.probe(&asked, &Strategy::new(strategy)).unwrap();
+                assert!(evidence[0].document_key.ends_with("caching.md"), "{strategy}: {evidence:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_asked_is_an_error_that_says_why() {
     let folder = tempfile::tempdir().unwrap();
@@ -267,7 +364,7 @@ fn what_cannot_be_asked_is_an_error_that_says_why() {
         assert!(matches!(search(" \n", Pinned::default()).await, Err(EngineError::InvalidQuery(_))));
         assert!(matches!(search("x", strategy("magic")).await, Err(EngineError::UnknownStrategy { name, .. }) if name == "magic"));
         // The encoder of this test has no token embeddings.
-        assert!(matches!(search("x", strategy("reranked")).await, Err(EngineError::UnknownStrategy { .. })));
+        assert!(matches!(search("x", strategy("reranked")).await, Err(EngineError::UnusableStrategy { .. })));
         let answered = engine.answer(question("x"), model, Sampling::default()).await;
         assert!(matches!(answered.err(), Some(EngineError::UnknownModel { .. })));
         let nobody = RequestId::from_parts(1, 1);
@@ -312,6 +409,9 @@ fn filters_hold_for_every_strategy() {
     ingest(&engine, &[library]);
     let only = Condition::Equals("format".to_owned(), MetadataValue::Text("csv".to_owned()));
     for strategy in engine.strategies() {
+        if !engine.consults_documents(&strategy) {
+            continue;
+        }
         let query =
             Query { filter: Filter { all: vec![only.clone()] }, ..question("cached answers room Atlas") };
         let (evidence, _) = engine.probe(&query, &strategy).unwrap();

@@ -4,10 +4,12 @@
 //! were not yet learned from. The order is shuffled by each seed.
 
 mod memory;
+mod planned;
 mod prepared;
 mod stream;
 
 pub use memory::{LearnedReport, Part, learn_then_test};
+pub use planned::Planned;
 pub use prepared::{DEPTH, Found, Prepared, PreparedQuery, Relevant, StrategyRanking};
 pub use stream::{Chooser, CurvePoint, Fixed, Ratio, Side, StreamReport, StreamSettings, run};
 

@@ -319,7 +319,7 @@ mod tests {
             })
         };
         let row = |place: usize| {
-            let hard = place % 2 == 0;
+            let hard = place.is_multiple_of(2);
             TableRow {
                 group: String::new(),
                 x: vec![1.0, f64::from(u8::from(hard))],
@@ -360,7 +360,11 @@ mod tests {
         let step = |place: usize| Step {
             arm: 0,
             outcome: RecordedOutcome { quality: 1.0, cost_usd: None, output_tokens: None, latency_ms: None },
-            routed: Some(Routed { score: 0.0, strong: 1.0, weak: f64::from(u8::from(place % 2 == 0)) }),
+            routed: Some(Routed {
+                score: 0.0,
+                strong: 1.0,
+                weak: f64::from(u8::from(place.is_multiple_of(2))),
+            }),
         };
         let steps: Vec<Step> = (0..100).map(step).collect();
         let routing = routing(&steps).unwrap();

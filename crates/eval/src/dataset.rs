@@ -80,10 +80,12 @@ impl Dataset {
     /// # Errors
     /// If no query is left.
     pub fn keep_where(&mut self, field: &str, value: &str) -> Result<(), EvalError> {
-        let has = |query: &CollectionQuery| match query.metadata.get(field) {
-            Some(Value::String(text)) => text == value,
-            Some(other) => other.to_string() == value,
-            None => false,
+        let has = |query: &CollectionQuery| {
+            let written = query.metadata.get(field).map(|found| match found {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            });
+            written.is_some_and(|written| written == value)
         };
         self.queries.retain(has);
         match self.queries.is_empty() {
@@ -321,16 +323,17 @@ mod tests {
         let queries = "{\"_id\":\"q1\",\"text\":\"one?\",\"metadata\":{\"hops\":\"multi\",\"gold\":2}}\n\
                        {\"_id\":\"q2\",\"text\":\"two?\",\"metadata\":{\"hops\":\"single\",\"gold\":2}}\n";
         let dir = folder(CORPUS, queries, QRELS);
-        let cases: [(&[(&str, &str)], &[&str]); 5] = [
-            (&[("hops", "multi")], &["q1"]),
-            (&[("gold", "2")], &["q2", "q1"]),
-            (&[("gold", "2"), ("hops", "single")], &["q2"]),
-            (&[("hops", "many")], &[]),
-            (&[("other", "multi")], &[]),
+        let cases: [(&str, &[&str]); 5] = [
+            ("hops=multi", &["q1"]),
+            ("gold=2", &["q2", "q1"]),
+            ("gold=2 hops=single", &["q2"]),
+            ("hops=many", &[]),
+            ("other=multi", &[]),
         ];
         for (conditions, expected) in cases {
             let mut dataset = Dataset::load(dir.path(), "test").unwrap();
-            let kept = conditions.iter().try_for_each(|(field, value)| dataset.keep_where(field, value));
+            let mut conditions = conditions.split(' ').filter_map(|condition| condition.split_once('='));
+            let kept = conditions.try_for_each(|(field, value)| dataset.keep_where(field, value));
             let ids: Vec<&str> = dataset.queries.iter().map(|query| query.id.as_str()).collect();
             assert_eq!((ids.as_slice(), kept.is_ok()), (expected, !expected.is_empty()));
         }

@@ -11,6 +11,7 @@ mod error;
 pub mod measures;
 pub mod open_bandit;
 pub mod outcome_table;
+pub mod promotion;
 pub mod questions;
 pub mod retrieval;
 pub mod stream;

@@ -56,13 +56,21 @@ struct State {
 }
 
 impl TantivyIndex {
-    /// Opens the index in `directory`, or makes an empty one.
+    /// Opens the index in `directory`, or makes an empty one. Every byte of it is checked, so that what was damaged
+    /// is noticed here and not by a reader.
+    ///
+    /// # Errors
+    /// If the directory cannot be written, or its files are not those that were written.
     pub fn open(directory: &Path) -> Result<Self, IndexError> {
         let failed = |reason: &dyn std::fmt::Display| failure(directory, reason);
         std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
         let (schema, fields) = schema();
         let files = MmapDirectory::open(directory).map_err(|error| failed(&error))?;
         let index = Index::open_or_create(files, schema).map_err(|error| failed(&error))?;
+        let damaged = index.validate_checksum().map_err(|error| failed(&error))?;
+        if let Some(file) = damaged.iter().min() {
+            return Err(failed(&format!("the checksum of `{}` is another one", file.display())));
+        }
         index.tokenizers().register(ANALYZER, analyzer());
         let writer = index.writer_with_num_threads(1, WRITER_MEMORY_BYTES).map_err(|error| failed(&error))?;
         let reader = index
@@ -80,6 +88,15 @@ impl TantivyIndex {
             writer: Mutex::new(writer),
             state: Mutex::new(State { generation, resolved: BTreeMap::new() }),
         })
+    }
+
+    /// Drops every chunk for good, as though none had ever been applied.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn clear(&self) -> Result<(), IndexError> {
+        self.writer.lock().delete_all_documents().map_err(|error| self.failed(&error))?;
+        self.commit(Generation(0))
     }
 
     /// The chunks that pass `filter`, at the generation that is searchable now.

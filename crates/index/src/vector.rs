@@ -100,6 +100,17 @@ impl UsearchIndex {
         })
     }
 
+    /// Drops every chunk, as though none had ever been applied; for good with the next commit.
+    ///
+    /// # Errors
+    /// If there is no memory for an empty graph.
+    pub fn clear(&self) -> Result<(), IndexError> {
+        let mut committed = self.writer.lock();
+        *self.graph.write() = empty(self.dimensions).map_err(|error| self.failed(&error))?;
+        *committed = Generation(0);
+        Ok(())
+    }
+
     fn failed(&self, reason: &dyn std::fmt::Display) -> IndexError {
         failure(&self.directory, reason)
     }

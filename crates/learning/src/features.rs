@@ -47,12 +47,14 @@ pub fn text_features(query: &Query) -> QueryFeatures {
     QueryFeatures { version: FEATURES_VERSION, values: values.0 }
 }
 
-/// Stage two: adds what the two candidate lists say, each best first, with BM25 scores and cosines. Lists of any
+/// Stage two: adds what the two candidate lists say, each best first, with BM25 scores and cosines, and how far the best
+/// chunk of their fusion is above its second one. Lists of any
 /// length will do; beyond 100 hits nothing is looked at.
-pub fn list_features(features: &mut QueryFeatures, lexical: &[Hit], dense: &[Hit]) {
+pub fn list_features(features: &mut QueryFeatures, lexical: &[Hit], dense: &[Hit], fused_margin: f32) {
     let idf_sum = feature_value(features, "idf_sum");
     let mut values = Values(std::mem::take(&mut features.values));
     lists::put(lexical, dense, idf_sum, &mut values);
+    values.put("fused_margin", f64::from(fused_margin));
     features.values = values.0;
 }
 

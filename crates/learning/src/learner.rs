@@ -13,12 +13,12 @@ use change::{Alarm, LevelChange};
 /// How many outcomes are kept at hand, to be learned again after an alarm that they caused.
 const RECENT: usize = 256;
 /// After an alarm, what was known of each arm counts at most as if from this many outcomes.
-const KEPT_OUTCOMES: f64 = 20.0;
+const KEPT_OUTCOMES: f64 = 8.0;
 /// For so many outcomes after an alarm nothing is settled, and no alternative has a privilege.
 const UNSETTLED_OUTCOMES: u32 = 300;
 
 /// Watches how far outcomes lie from what was predicted, beside the learner's own test.
-pub trait ResidualDetector: Send {
+pub trait ResidualDetector: Send + Sync {
     /// Takes an outcome's residual (quality less what was predicted, in [−1, 1]) of `arm`; `true` at an alarm,
     /// after which the detector starts afresh.
     fn observe(&mut self, arm: &str, residual: f64) -> bool;
@@ -111,7 +111,7 @@ impl Learner {
         }
         self.recent.push_back(Seen { arm: place, x: x.to_vec(), quality, weight, at });
         self.unsettled = self.unsettled.saturating_sub(1);
-        let alarm = self.change.observe(place, quality, expected.mean, expected.deviation.powi(2));
+        let alarm = self.change.observe(place, quality, expected.mean, expected.deviation);
         let residual = quality - expected.mean;
         // Every detector sees every outcome, whether or not another one has given the alarm.
         let others =
@@ -189,3 +189,6 @@ impl Learner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

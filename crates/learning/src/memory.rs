@@ -26,10 +26,10 @@ use question::Question;
 use vote::{Signals, Vote};
 
 /// Likeness up to which two questions have nothing to do with each other.
-pub const LIKENESS_FLOOR: f32 = 0.3;
+pub const LIKENESS_FLOOR: f32 = 0.38;
 /// How far a passage rises for each unit of closeness, on a scale where the best passage of a list has 1 and the
 /// fiftieth [`LIST_FLOOR`].
-pub const LIFT: f32 = 0.8;
+pub const LIFT: f32 = 0.9;
 /// The score that the end of a list has before lifts are added.
 pub const LIST_FLOOR: f32 = 0.7;
 /// Votes count less the fewer they are: as if this much trust, undecided, were there already.
@@ -143,7 +143,8 @@ impl Memory {
         }
         let tenant = self.tenants.entry(testimony.tenant.map(str::to_owned)).or_default();
         let key = (testimony.start, question::normalised(testimony.question));
-        let question = tenant.questions.entry(key).or_insert_with_key(|(_, key)| Question::new(key, embedding));
+        let question =
+            tenant.questions.entry(key).or_insert_with_key(|(_, key)| Question::new(key, embedding));
         for (chunk, signals) in votes {
             question.vote(chunk, testimony.reporter, &signals);
         }
@@ -152,7 +153,9 @@ impl Memory {
 
     /// What is remembered that concerns `question`.
     pub fn recall(&self, tenant: Option<&str>, question: &str, embedding: &[f32]) -> Recall {
-        self.tenant(tenant).map(|tenant| tenant.recall(Start::Question, question, embedding)).unwrap_or_default()
+        self.tenant(tenant)
+            .map(|tenant| tenant.recall(Start::Question, question, embedding))
+            .unwrap_or_default()
     }
 
     /// What is remembered of passages that are related to the one with this `text`, or to one like it.
@@ -267,7 +270,8 @@ impl Tenant {
         let asked = Question::new(&question::normalised(question), embedding);
         let mut ballots: BTreeMap<ChunkId, Ballot<'_>> = BTreeMap::new();
         let mut likeness = 0.0f32;
-        let alike = self.questions.range((start, String::new())..).take_while(|((kind, _), _)| *kind == start);
+        let alike =
+            self.questions.range((start, String::new())..).take_while(|((kind, _), _)| *kind == start);
         for (_, known) in alike {
             let like = asked.likeness(known);
             likeness = likeness.max(like);

@@ -5,7 +5,7 @@ use burnish_types::{ChunkId, Hit, dot};
 use crate::{Request, RetrievalError, Sources};
 
 /// Each list is at least this deep, so that a passage which one of them ranks low can still rise.
-const SMALLEST_DEPTH: usize = 50;
+const SMALLEST_DEPTH: usize = 100;
 
 /// What words found and what vectors found, each best first.
 pub(crate) struct Candidates {
@@ -15,6 +15,9 @@ pub(crate) struct Candidates {
 
 impl Candidates {
     pub(crate) fn find(sources: Sources<'_>, request: Request<'_>) -> Result<Self, RetrievalError> {
+        if let Some(lists) = request.lists.filter(|lists| lists.depth >= Self::depth(request)) {
+            return Ok(Self { lexical: lists.lexical.clone(), dense: lists.dense.clone() });
+        }
         Self::find_by(sources, request, request.query, request.embedding)
     }
 
@@ -25,11 +28,15 @@ impl Candidates {
         query: &str,
         embedding: &[f32],
     ) -> Result<Self, RetrievalError> {
-        let depth = request.limit.max(SMALLEST_DEPTH);
+        let depth = Self::depth(request);
         Ok(Self {
             lexical: sources.lexical.search(query, request.filter, depth)?,
             dense: sources.vectors.search(embedding, request.filter, depth)?,
         })
+    }
+
+    pub(crate) fn depth(request: Request<'_>) -> usize {
+        request.limit.max(SMALLEST_DEPTH)
     }
 
     /// Gives what only words found its true cosine, which costs one inner product each.

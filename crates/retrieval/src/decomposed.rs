@@ -15,7 +15,7 @@ use burnish_types::{ChunkId, Hit, dot};
 use crate::candidates::Candidates;
 use crate::fusion::{convex, ranked};
 use crate::hybrid::DENSE_WEIGHT;
-use crate::names::{Mentions, asked_names, names, subject};
+use crate::names::{Mentions, asked_names, names, raw_words, subject};
 use crate::{PassageText, Request, RetrievalError, Retriever, Scored, Sources};
 
 /// What is added to the fused score of a passage about a name; chosen on half of BeerQA's multi-hop questions
@@ -65,6 +65,8 @@ struct Hops<'a> {
     texts: HashMap<ChunkId, PassageText>,
     /// The question's analysed terms.
     terms: HashSet<String>,
+    /// A word with a smaller idf names too much to be followed alone.
+    rare: f32,
 }
 
 /// What is added to a passage's score.
@@ -78,7 +80,9 @@ impl<'a> Hops<'a> {
         first: &[Scored],
     ) -> Result<Self, RetrievalError> {
         let terms = sources.lexical.term_idf(request.query)?.into_iter().map(|(term, _)| term).collect();
-        let mut hops = Self { sources, request, candidates, texts: HashMap::new(), terms };
+        // Half of the largest idf there is: the word stands in at most about √n of n passages.
+        let rare = 0.5 * (1.0 + (sources.lexical.count()? as f32 - 0.5).max(0.0) / 1.5).ln();
+        let mut hops = Self { sources, request, candidates, texts: HashMap::new(), terms, rare };
         let ids: Vec<ChunkId> = first.iter().take(FIRST_HOP).map(|scored| scored.chunk).collect();
         hops.read(&ids)?;
         Ok(hops)
@@ -96,7 +100,10 @@ impl<'a> Hops<'a> {
 
         let mut bonuses = Bonuses::new();
         for (id, passage) in &self.texts {
-            gain(&mut bonuses, *id, ASKED_WEIGHT * asked_about.strength(passage));
+            let strength = asked_about.strength(passage);
+            if strength > 0.0 && self.is_telling(subject(passage))? {
+                gain(&mut bonuses, *id, ASKED_WEIGHT * strength);
+            }
         }
         let mut bridged = Bonuses::new();
         for (from, mentions) in anchors.iter().zip(&bridges) {
@@ -142,6 +149,14 @@ impl<'a> Hops<'a> {
         Ok(terms.iter().any(|(term, _)| !self.terms.contains(term)))
     }
 
+    /// Whether a title tells one subject from most others; a title of several words, or none, does.
+    fn is_telling(&self, title: &str) -> Result<bool, RetrievalError> {
+        if raw_words(title).count() != 1 {
+            return Ok(true);
+        }
+        Ok(self.sources.lexical.term_idf(title)?.iter().any(|(_, idf)| *idf >= self.rare))
+    }
+
     fn bridge(
         &self,
         bonuses: &mut Bonuses,
@@ -152,7 +167,8 @@ impl<'a> Hops<'a> {
         for (id, passage) in &self.texts {
             let strength = mentions.strength(passage);
             let title = subject(passage);
-            if *id != from && strength > 0.0 && (title.is_empty() || self.is_new(title)?) {
+            let followed = *id != from && strength > 0.0;
+            if followed && self.is_telling(title)? && (title.is_empty() || self.is_new(title)?) {
                 gain(bonuses, *id, weight * strength);
             }
         }

@@ -22,8 +22,9 @@ const QUESTION_SHARE: f32 = 0.95;
 const FEEDBACK_EMBEDDINGS: usize = 2;
 /// The weight of the best passages' mean beside the question's embedding, whose weight is 1.
 const FEEDBACK_EMBEDDING_WEIGHT: f32 = 0.4;
-/// A word's weight is how often it is said: the question is said so often that a feedback term can be said less.
-const REPETITIONS: usize = 40;
+/// A word's weight is how often it is said: feedback terms are said about so often in all, and the question often
+/// enough to keep its share.
+const FEEDBACK_WORDS: f32 = 40.0;
 /// Long questions are repeated less, and need expansion less.
 const LONGEST_QUERY_CHARACTERS: usize = 20_000;
 
@@ -92,9 +93,11 @@ fn feedback_terms(sources: Sources<'_>, best: &[Hit]) -> Result<Vec<(String, f32
 
 /// `asked` is how many terms the question has.
 fn mixed(question: &str, asked: usize, terms: &[(String, f32)]) -> String {
-    let repetitions = (LONGEST_QUERY_CHARACTERS / question.len().max(1)).clamp(1, REPETITIONS);
+    let ratio = (1.0 - QUESTION_SHARE) / QUESTION_SHARE * asked.max(1) as f32;
+    let wanted = (FEEDBACK_WORDS / ratio).ceil() as usize;
+    let repetitions = wanted.min(LONGEST_QUERY_CHARACTERS / question.len().max(1)).max(1);
     let mut query = vec![question; repetitions].join(" ");
-    let once = (1.0 - QUESTION_SHARE) / QUESTION_SHARE * asked as f32 * repetitions as f32;
+    let once = ratio * repetitions as f32;
     for (term, weight) in terms {
         for _ in 0..(once * weight).round() as usize {
             query.push(' ');
@@ -113,8 +116,10 @@ mod tests {
         let terms = [("much".to_owned(), 0.8), ("little".to_owned(), 0.2), ("nothing".to_owned(), 0.0)];
         let query = mixed("ten terms", 10, &terms);
         let count = |wanted: &str| query.split(' ').filter(|word| *word == wanted).count();
-        // 40 · (0.05 / 0.95) · 10 = 21.05 words of feedback.
-        assert_eq!([count("ten"), count("much"), count("little"), count("nothing")], [40, 17, 4, 0]);
+        // 76 · (0.05 / 0.95) · 10 = 40 words of feedback.
+        let counts = ["ten", "much", "little", "nothing"].map(count);
+        assert!((76..=77).contains(&counts[0]), "{counts:?}");
+        assert_eq!(counts[1..], [32, 8, 0]);
     }
 
     #[test]

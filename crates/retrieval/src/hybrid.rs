@@ -17,7 +17,7 @@ impl Retriever for Hybrid {
     }
 
     fn retrieve(&self, sources: Sources<'_>, request: Request<'_>) -> Result<Vec<Scored>, RetrievalError> {
-        fused(sources, request, request.query, request.embedding)
+        fuse(sources, request, Candidates::find(sources, request)?, request.embedding)
     }
 }
 
@@ -28,7 +28,15 @@ pub(crate) fn fused(
     query: &str,
     embedding: &[f32],
 ) -> Result<Vec<Scored>, RetrievalError> {
-    let mut candidates = Candidates::find_by(sources, request, query, embedding)?;
+    fuse(sources, request, Candidates::find_by(sources, request, query, embedding)?, embedding)
+}
+
+fn fuse(
+    sources: Sources<'_>,
+    request: Request<'_>,
+    mut candidates: Candidates,
+    embedding: &[f32],
+) -> Result<Vec<Scored>, RetrievalError> {
     candidates.complete(sources, embedding)?;
     let mut fused = convex(&candidates.lexical, &candidates.dense, DENSE_WEIGHT);
     fused.truncate(request.limit);
@@ -56,18 +64,16 @@ mod tests {
     #[test]
     fn blends_are_unit_vectors_between_their_parts() {
         let (right, up) = ([1.0, 0.0], [0.0, 1.0]);
-        let cases: [(&[(&[f32], f32)], [f32; 2]); 4] = [
-            (&[(&right, 1.0)], [1.0, 0.0]),
-            (&[(&right, 3.0), (&up, 4.0)], [0.6, 0.8]),
-            (&[(&right, 1.0), (&right, -1.0)], [0.0, 1.0]),
-            (&[], [0.0, 1.0]),
-        ];
-        for (parts, expected) in cases {
+        let check = |parts: &[(&[f32], f32)], expected: [f32; 2]| {
             let blended = blend(parts.iter().copied(), &up);
             assert!(
                 blended.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
                 "{parts:?}: {blended:?}"
             );
-        }
+        };
+        check(&[(&right, 1.0)], [1.0, 0.0]);
+        check(&[(&right, 3.0), (&up, 4.0)], [0.6, 0.8]);
+        check(&[(&right, 1.0), (&right, -1.0)], [0.0, 1.0]);
+        check(&[], [0.0, 1.0]);
     }
 }

@@ -10,6 +10,7 @@ mod fusion;
 mod hybrid;
 mod hyde;
 mod lift;
+mod lists;
 mod names;
 mod none;
 mod registry;
@@ -24,6 +25,7 @@ use burnish_types::{ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIn
 
 pub use fusion::{convex, reciprocal_rank};
 pub use lift::{LIFT_COMPONENT, lift};
+pub use lists::Lists;
 pub use registry::Registry;
 
 /// What strategies work with.
@@ -90,6 +92,8 @@ pub struct Request<'a> {
     pub conversation: &'a [Message],
     /// Its embedding, there whenever [`Retriever::needs_embedding`].
     pub embedding: &'a [f32],
+    /// What a first look found, where there was one.
+    pub lists: Option<&'a Lists>,
     /// Which chunks may be found.
     pub filter: &'a Filter,
     /// How many are wanted.

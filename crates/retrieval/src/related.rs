@@ -66,8 +66,8 @@ pub fn neighbours(
     let query = telling_words(sources.lexical, text, TELLING_WORDS)?;
     let wanted = DEPTH.max(3 * limit);
     // What is left out lies near, so the lists are as much deeper.
-    let request =
-        Request { query: &query, conversation: &[], embedding, filter, limit: wanted + excluded.len() };
+    let limit = wanted + excluded.len();
+    let request = Request { query: &query, conversation: &[], embedding, lists: None, filter, limit };
     let mut candidates = Candidates::find(sources, request)?;
     candidates.lexical.retain(|hit| !excluded.contains(&hit.chunk));
     candidates.dense.retain(|hit| !excluded.contains(&hit.chunk));

@@ -142,6 +142,7 @@ impl From<EngineError> for ApiError {
         let message = error.to_string();
         match error {
             EngineError::InvalidQuery(_) => Self::invalid("query", message),
+            EngineError::InvalidSetting(_) => Self::new(Code::Internal, message),
             EngineError::InvalidFeedback(_) => Self::new(Code::InvalidValue, message),
             EngineError::UnknownStrategy { .. } => Self::new(Code::StrategyNotFound, message).at("strategy"),
             EngineError::UnusableStrategy { .. } => Self::new(Code::StrategyNotFound, message).at("strategy"),

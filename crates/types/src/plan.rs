@@ -102,6 +102,16 @@ pub struct Decision {
     pub chosen: usize,
     /// Why, in words.
     pub reason: String,
+    /// What it may have cost at most in quality, where the choice explored: counted against what exploration may
+    /// cost, and given back with the outcome.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub charge: f64,
+}
+
+/// Most decisions explore nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+fn is_zero(charge: &f64) -> bool {
+    *charge == 0.0
 }
 
 impl Decision {

@@ -34,6 +34,10 @@ pub(crate) fn search(
             "results": answer.evidence.iter().map(evidence_json).collect::<Vec<_>>(),
         }));
     }
+    let consulted = decision.choice().is_none_or(|choice| engine.consults_documents(&choice.plan.strategy));
+    if !consulted {
+        return output::say(format!("No documents were consulted.\n{}", footer(decision)));
+    }
     if answer.evidence.is_empty() {
         return output::say("Nothing was found. `burnish ingest PATH…` brings documents in.");
     }

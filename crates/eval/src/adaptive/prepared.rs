@@ -50,7 +50,7 @@ pub struct StrategyRanking {
 pub struct PreparedQuery {
     /// Its id in the collection.
     pub id: String,
-    /// The place of its collection among those of the stream.
+    /// The place of its collection among those of the stream; 0 until it is part of one.
     pub collection: usize,
     /// The split it is judged in.
     pub split: String,
@@ -87,7 +87,6 @@ impl Prepared {
         engine: &Engine,
         datasets: &[(String, Dataset)],
         strategies: &[Strategy],
-        collection: usize,
         done: &dyn Fn(),
     ) -> Result<Self, EvalError> {
         let mut prepared = Self { strategies: strategies.to_vec(), queries: Vec::new() };
@@ -107,7 +106,7 @@ impl Prepared {
                 let labels = query.metadata.iter();
                 prepared.queries.push(PreparedQuery {
                     id: query.id.clone(),
-                    collection,
+                    collection: 0,
                     split: split.clone(),
                     text: query.text.clone(),
                     labels: labels.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect(),

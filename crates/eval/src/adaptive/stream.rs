@@ -1,5 +1,6 @@
 //! The stream itself, over many seeds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use burnish_learning::Memory;
@@ -11,6 +12,8 @@ use crate::bootstrap::{self, MeanInterval};
 
 /// Queries after which the running mean is compared with the best fixed strategy's.
 const SETTLING: usize = 100;
+/// A label with more values than these is no kind of query.
+const MOST_VALUES: usize = 10;
 /// Points of the curve that is reported.
 const CURVE_POINTS: usize = 40;
 
@@ -92,6 +95,8 @@ pub struct StreamReport {
     pub last_half_ratio: Ratio,
     /// The share of queries that each strategy got, in the order of `fixed`.
     pub shares: Vec<f64>,
+    /// The same by the collection's own labels, such as `hops=multi`, for labels with few values.
+    pub shares_by_label: BTreeMap<String, Vec<f64>>,
     /// Drift alarms in all orders together.
     pub alarms: usize,
     /// Means along the stream.
@@ -115,24 +120,27 @@ struct Pass {
     alarms: usize,
 }
 
-/// Runs the stream in `settings.seeds` orders, with a new chooser for each.
-pub fn run(
+/// Runs the stream in `settings.seeds` orders, with a new chooser for each. `None` where there is nothing to run.
+///
+/// # Errors
+/// If a chooser can't be made.
+pub fn run<E>(
     prepared: &Prepared,
     settings: StreamSettings,
-    chooser: &mut dyn FnMut() -> Box<dyn Chooser>,
+    chooser: &mut dyn FnMut() -> Result<Box<dyn Chooser>, E>,
     done: &dyn Fn(),
-) -> Option<StreamReport> {
+) -> Result<Option<StreamReport>, E> {
     let n = prepared.queries.len();
     let fixed_quality: Vec<Vec<f64>> = (0..prepared.strategies.len())
         .map(|strategy| prepared.queries.iter().map(|query| quality_of(query, strategy)).collect())
         .collect();
     let passes: Vec<Pass> = (0..settings.seeds)
         .map(|offset| {
-            let pass = pass(prepared, settings, settings.seed.wrapping_add(offset), chooser().as_mut());
+            let pass = pass(prepared, settings, settings.seed.wrapping_add(offset), chooser()?.as_mut());
             done();
-            pass
+            Ok(pass)
         })
-        .collect();
+        .collect::<Result<_, E>>()?;
     let orders: Vec<Vec<usize>> =
         passes.iter().map(|pass| pass.served.iter().map(|(query, ..)| *query).collect()).collect();
     let fixed: Vec<Fixed> = fixed_quality
@@ -149,9 +157,8 @@ pub fn run(
             },
         })
         .collect();
-    let best = (0..fixed.len()).max_by(|a, b| {
-        average(fixed_quality[*a].iter().copied()).total_cmp(&average(fixed_quality[*b].iter().copied()))
-    })?;
+    let mean = |place: &usize| average(fixed_quality[*place].iter().copied());
+    let Some(best) = (0..fixed.len()).max_by(|a, b| mean(a).total_cmp(&mean(b))) else { return Ok(None) };
     let best_quality = &fixed_quality[best];
     let oracle = (0..n).map(|query| fixed_quality.iter().map(|values| values[query]).fold(0.0, f64::max));
     let halves: Vec<f64> = passes
@@ -162,10 +169,7 @@ pub fn run(
                 / average(half.iter().map(|(query, ..)| best_quality[*query]))
         })
         .collect();
-    let mut shares = vec![0.0; fixed.len()];
-    passes.iter().flat_map(|pass| &pass.chosen).for_each(|chosen| shares[*chosen] += 1.0);
-    shares.iter_mut().for_each(|share| *share /= (n as f64 * settings.seeds as f64).max(1.0));
-    Some(StreamReport {
+    Ok(Some(StreamReport {
         n,
         seeds: settings.seeds,
         adaptive: adaptive_side(&passes, n, settings.seed),
@@ -179,11 +183,18 @@ pub fn run(
             worst: halves.iter().copied().fold(f64::INFINITY, f64::min),
             mean: average(halves.iter().copied()),
         },
-        shares,
+        shares: shares(&passes, fixed.len(), &|_| true),
+        shares_by_label: labels(prepared)
+            .into_iter()
+            .map(|(name, value)| {
+                let has = |query: usize| prepared.queries[query].labels.get(&name) == Some(&value);
+                (format!("{name}={value}"), shares(&passes, fixed.len(), &has))
+            })
+            .collect(),
         alarms: passes.iter().map(|pass| pass.alarms).sum(),
         curve: curve(&passes, best_quality),
         fixed,
-    })
+    }))
 }
 
 fn pass(prepared: &Prepared, settings: StreamSettings, seed: u64, chooser: &mut dyn Chooser) -> Pass {
@@ -212,6 +223,26 @@ fn pass(prepared: &Prepared, settings: StreamSettings, seed: u64, chooser: &mut 
     }
     pass.alarms = chooser.alarms();
     pass
+}
+
+/// The share of each strategy among the queries for which `counts` holds.
+fn shares(passes: &[Pass], strategies: usize, counts: &dyn Fn(usize) -> bool) -> Vec<f64> {
+    let mut shares = vec![0.0; strategies];
+    for pass in passes {
+        let chosen = pass.served.iter().zip(&pass.chosen).filter(|((query, ..), _)| counts(*query));
+        chosen.for_each(|(_, chosen)| shares[*chosen] += 1.0);
+    }
+    let total: f64 = shares.iter().sum();
+    shares.iter_mut().for_each(|share| *share /= total.max(1.0));
+    shares
+}
+
+/// Names and values of the labels that have few values.
+fn labels(prepared: &Prepared) -> BTreeSet<(String, String)> {
+    let all: BTreeSet<(String, String)> =
+        prepared.queries.iter().flat_map(|query| query.labels.clone()).collect();
+    let values = |name: &str| all.iter().filter(|(known, _)| known == name).count();
+    all.iter().filter(|(name, _)| values(name) <= MOST_VALUES).cloned().collect()
 }
 
 fn quality_of(query: &PreparedQuery, strategy: usize) -> f64 {

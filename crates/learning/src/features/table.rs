@@ -28,6 +28,7 @@ pub fn neutral_value(name: &str) -> f64 {
         "lexical_margin" => 0.25,
         "lexical_gap" => 0.5,
         "overlap_10" | "top_cross_rank" => 0.4,
+        "fused_margin" => 0.2,
         name if name.starts_with("type_") => 0.125,
         _ => 0.0,
     }
@@ -236,5 +237,11 @@ pub const FEATURES: &[FeatureDefinition] = &[
         "0 … 1",
         2,
         "Mean reciprocal rank, within ten, of each list's best chunk in the other list.",
+    ),
+    feature(
+        "fused_margin",
+        "0 … 1",
+        2,
+        "How far the best chunk of `hybrid` is above its second; the smaller, the more reranking gains.",
     ),
 ];

@@ -184,7 +184,7 @@ fn features_of_the_lists_mean_what_their_table_says() {
     let lexical = hits(&[(1, 12.0), (2, 9.0), (3, 6.0)]);
     let dense = hits(&[(2, 0.75), (1, 0.5), (9, 0.25)]);
     let mut found = features("anything");
-    list_features(&mut found, &lexical, &dense);
+    list_features(&mut found, &lexical, &dense, 0.125);
     let cases = [
         ("lists", 1.0),
         ("lexical_hits", 3.0),
@@ -201,6 +201,7 @@ fn features_of_the_lists_mean_what_their_table_says() {
         ("overlap_10", 2.0 / 3.0),
         ("top_agrees", 0.0),
         ("top_cross_rank", 0.5),
+        ("fused_margin", 0.125),
     ];
     for (name, expected) in cases {
         let value = feature_value(&found, name);
@@ -214,10 +215,10 @@ fn features_of_the_lists_mean_what_their_table_says() {
     );
 
     let mut same = features("anything");
-    list_features(&mut same, &lexical, &lexical);
+    list_features(&mut same, &lexical, &lexical, 0.1);
     assert_eq!((feature_value(&same, "top_agrees"), feature_value(&same, "overlap_10")), (1.0, 1.0));
     let mut none = features("anything");
-    list_features(&mut none, &[], &[]);
+    list_features(&mut none, &[], &[], 1.0);
     assert_eq!((feature_value(&none, "dense_top"), feature_value(&none, "overlap_10")), (0.0, 0.0));
 }
 
@@ -334,7 +335,7 @@ proptest! {
         lexical in prop::collection::vec((0u64..30, any::<f32>()), 0..130), dense in prop::collection::vec((0u64..30, any::<f32>()), 0..130),
     ) {
         let mut found = features("anything");
-        list_features(&mut found, &hits(&lexical), &hits(&dense));
+        list_features(&mut found, &hits(&lexical), &hits(&dense), 0.05);
         prop_assert!(finite(&found));
     }
 }

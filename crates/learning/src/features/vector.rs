@@ -4,7 +4,7 @@ use burnish_types::QueryFeatures;
 
 use super::feature_value;
 
-/// 32 numbers within [-3, 3], the first always 1.
+/// 33 numbers within [-3, 3], the first always 1.
 ///
 /// Each is `(shape(value) - centre) / scale` of one feature, clipped, where the scale is fixed and documented:
 /// the vector of a query never depends on other queries, so states learned at different times add up. A feature
@@ -18,9 +18,14 @@ enum Shape {
     Plain,
     /// `ln(1 + x)`, for counts and lengths.
     Log,
+    /// `max(0, 1 - x / 0.08)²`, for a margin: 1 where there is none, 0 from where there is no doubt.
+    Doubt,
 }
 
-use Shape::{Log, Plain};
+use Shape::{Doubt, Log, Plain};
+
+/// A margin of the fused ranking from which its first place is not in doubt (`docs/measurements.md`).
+const SURE_MARGIN: f64 = 0.08;
 
 /// Name, shape, centre and scale, after the bias. The centre is of the shaped value. Those of idf and of the lists are
 /// about the mean and the deviation over questions of SciFact and BeerQA.
@@ -56,11 +61,12 @@ const SCALES: [(&str, Shape, f64, f64); FeatureVector::LENGTH - 1] = [
     ("dense_nqc", Plain, 0.065, 0.02),
     ("overlap_10", Plain, 0.4, 0.2),
     ("top_cross_rank", Plain, 0.4, 0.4),
+    ("fused_margin", Doubt, 0.0, 1.0),
 ];
 
 impl FeatureVector {
     /// How many numbers there are.
-    pub const LENGTH: usize = 32;
+    pub const LENGTH: usize = 33;
 
     /// The version of the list and of its scales; what was learned under another one does not fit.
     pub const VERSION: u32 = 1;
@@ -76,6 +82,7 @@ impl FeatureVector {
             let shaped = match shape {
                 Plain => value,
                 Log => value.max(0.0).ln_1p(),
+                Doubt => (1.0 - value.max(0.0) / SURE_MARGIN).max(0.0).powi(2),
             };
             *number = ((shaped - centre) / scale).clamp(-3.0, 3.0);
         }

@@ -1,59 +1,50 @@
-//! A Bayesian test for a change of level in what is left of outcomes after prediction.
+//! A test by betting for a change of level in what is left of outcomes after prediction.
 //!
-//! Every recent outcome may have been the first after a change. From each such start on, the residuals of every
-//! arm have a mean of their own, normal around 0, in place of 0; the ratio of the two marginal likelihoods has a closed form
-//! in two sums by arm. The sum of the ratios over all starts is the statistic of Shiryaev and Roberts with a mixture
-//! over the level after the change (Pollak 1985): without a change it grows by at most 1 an outcome in the mean, so
-//! that within `n` outcomes it passes a threshold of `A` with a probability of at most `n / A`. Its terms, weighed by
-//! how rare changes are, are the posterior of whether and when the last change was.
+//! Every recent outcome may have been the first after a change. From each such start on, for every arm and each of
+//! a few shifts `δ` of its level, a bet multiplies its capital with `1 + δ (y − m) / (m (1 − m))`, where `y` is the
+//! quality and `m` what was predicted: for outcomes in [0, 1] of mean `m`, whatever their distribution, that is 1 in the mean (the
+//! bets of Waudby-Smith and Ramdas 2024, section 4; for `y` in {0, 1} the likelihood ratio of `m + δ`). The mean
+//! capital over shifts, multiplied over arms and summed over starts, is an e-detector of Shiryaev and Roberts' kind
+//! (Shin, Ramdas and Rinaldo 2023): without a change it grows by at most 1 an outcome in the mean, so that
+//! within `n` outcomes it passes `A` with a probability of at most `n / A`. Its terms, weighed by how rare changes
+//! are, say whether and when the last change was, and how the levels moved.
 
 use std::collections::VecDeque;
 
 /// How far back a change may lie, in outcomes.
 const STARTS: usize = 256;
-/// The variance of a level after a change around the one before.
-const SHIFT_VARIANCE: f64 = 0.09;
+/// The shifts of an arm's level that are bet on.
+const SHIFTS: [f64; 6] = [-0.4, -0.25, -0.12, 0.12, 0.25, 0.4];
+/// No prediction is trusted to be nearer to 0 or 1 than this.
+const EDGE: f64 = 0.05;
+/// Predictions are taken to be off by so many of their standard deviations, in the shift's favour.
+const CAUTION: f64 = 0.05;
 /// An alarm by chance in 10,000 outcomes has a probability of at most 5 % (10,000 / 200,000).
 const ALARM: f64 = 200_000.0;
 /// One outcome in so many is the first after a change.
 const RARITY: f64 = 5_000.0;
 /// Above this probability of a change, predictions take it into account.
 const SUSPICION: f64 = 0.25;
-/// The noise is first taken for that of right or wrong, as if seen in this many outcomes.
-const NOISE_OUTCOMES: f64 = 30.0;
-/// After so many outcomes older ones count less for the noise.
-const NOISE_MEMORY: f64 = 2_000.0;
 
-/// Watches the residuals of all arms, by the arms' places.
+/// Watches the outcomes of all arms, by the arms' places.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LevelChange {
-    noise: Vec<Noise>,
     starts: VecDeque<Start>,
 }
 
-/// The ratio of an arm's squared residuals to those of outcomes that are right or wrong.
-#[derive(Clone, Copy, Debug)]
-struct Noise {
-    squares: f64,
-    binary: f64,
-}
-
-/// The residuals since one outcome.
+/// The bets since one outcome, by arm.
 #[derive(Clone, Debug, Default)]
 struct Start {
     levels: Vec<Level>,
-    log_ratio: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// The capitals of the bets on one arm, by shift.
+#[derive(Clone, Copy, Debug)]
 struct Level {
-    /// Residuals times their precisions, summed.
-    moment: f64,
-    precision: f64,
-    log_ratio: f64,
+    capitals: [f64; SHIFTS.len()],
 }
 
-/// What the residuals say at an alarm.
+/// What the outcomes say at an alarm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Alarm {
     /// How many outcomes there were since the most likely start.
@@ -64,7 +55,7 @@ pub(crate) struct Alarm {
     pub(crate) shift: f64,
 }
 
-/// By how much the arms' levels may have moved, moment by moment.
+/// By how much the arms' levels may have moved.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Doubt {
     /// The expected shift by arm, in the order asked for.
@@ -73,29 +64,16 @@ pub(crate) struct Doubt {
     pub(crate) covariance: Vec<f64>,
 }
 
-impl Level {
-    fn mean(self) -> f64 {
-        self.moment * self.variance()
-    }
-
-    fn variance(self) -> f64 {
-        SHIFT_VARIANCE / (1.0 + self.precision * SHIFT_VARIANCE)
-    }
-}
-
 impl LevelChange {
-    /// Takes the outcome of the arm at `place`: its `quality`, and the mean and variance that were predicted of it.
-    pub(crate) fn observe(&mut self, place: usize, quality: f64, mean: f64, variance: f64) -> Option<Alarm> {
-        let residual = quality - mean;
-        let binary = mean.clamp(0.1, 0.9) * (1.0 - mean.clamp(0.1, 0.9));
-        let noise = self.noise(place, residual, binary);
-        let precision = (noise + variance).max(1e-3).recip();
+    /// Takes the outcome of the arm at `place`: its `quality`, and the mean and deviation that were predicted.
+    pub(crate) fn observe(&mut self, place: usize, quality: f64, mean: f64, deviation: f64) -> Option<Alarm> {
+        let factors = factors(quality, mean, deviation);
         self.starts.push_back(Start::default());
         if self.starts.len() > STARTS {
             self.starts.pop_front();
         }
         for start in &mut self.starts {
-            start.observe(place, residual, precision);
+            start.observe(place, &factors);
         }
         if self.statistic() < ALARM {
             return None;
@@ -128,15 +106,16 @@ impl LevelChange {
         let total = RARITY + self.statistic();
         let (mut means, mut covariance) = (vec![0.0; size], vec![0.0; size * size]);
         for start in &self.starts {
-            let weight = start.log_ratio.exp() / total;
+            let weight = start.capital() / total;
             let level = |place: &Option<usize>| {
                 place.and_then(|place| start.levels.get(place)).copied().unwrap_or_default()
             };
-            for (row, left) in places.iter().map(level).enumerate() {
-                means[row] += weight * left.mean();
-                covariance[row * size + row] += weight * left.variance();
-                for (column, right) in places.iter().map(level).enumerate() {
-                    covariance[row * size + column] += weight * left.mean() * right.mean();
+            let moments: Vec<(f64, f64)> = places.iter().map(|place| level(place).moments()).collect();
+            for (row, (left, square)) in moments.iter().enumerate() {
+                means[row] += weight * left;
+                for (column, (right, _)) in moments.iter().enumerate() {
+                    let product = if row == column { *square } else { left * right };
+                    covariance[row * size + column] += weight * product;
                 }
             }
         }
@@ -149,48 +128,61 @@ impl LevelChange {
     }
 
     fn statistic(&self) -> f64 {
-        self.starts.iter().map(|start| start.log_ratio.min(60.0).exp()).sum()
+        self.starts.iter().map(Start::capital).sum()
     }
 
     fn locate(&self) -> Alarm {
-        let likeliest = self
-            .starts
-            .iter()
-            .enumerate()
-            .max_by(|left, right| left.1.log_ratio.total_cmp(&right.1.log_ratio));
+        let starts = self.starts.iter().enumerate();
+        let likeliest = starts.max_by(|left, right| left.1.capital().total_cmp(&right.1.capital()));
         let (index, levels) = likeliest.map_or((0, &[][..]), |(index, start)| (index, &start.levels[..]));
-        let arm =
-            levels.iter().enumerate().max_by(|left, right| left.1.log_ratio.total_cmp(&right.1.log_ratio));
-        let (arm, shift) = arm.map_or((0, 0.0), |(arm, level)| (arm, level.mean()));
+        let levels = levels.iter().enumerate();
+        let arm = levels.max_by(|left, right| left.1.capital().total_cmp(&right.1.capital()));
+        let (arm, shift) = arm.map_or((0, 0.0), |(arm, level)| (arm, level.moments().0));
         Alarm { outcomes: self.starts.len() - index, arm, shift }
     }
+}
 
-    /// The variance of an outcome of this arm, from those before it.
-    fn noise(&mut self, place: usize, residual: f64, binary: f64) -> f64 {
-        let start = Noise { squares: NOISE_OUTCOMES * 0.2, binary: NOISE_OUTCOMES * 0.2 };
-        if self.noise.len() <= place {
-            self.noise.resize(place + 1, start);
-        }
-        let noise = &mut self.noise[place];
-        let variance = binary * noise.squares / noise.binary;
-        let keep = 1.0 - 1.0 / NOISE_MEMORY;
-        noise.squares = noise.squares * keep + residual * residual;
-        noise.binary = noise.binary * keep + binary;
-        variance
+/// What each bet's capital is multiplied with.
+fn factors(quality: f64, mean: f64, deviation: f64) -> [f64; SHIFTS.len()] {
+    SHIFTS.map(|shift| {
+        let mean = (mean + CAUTION * deviation * shift.signum()).clamp(EDGE, 1.0 - EDGE);
+        let stake = shift.clamp(EDGE / 2.0 - mean, 1.0 - EDGE / 2.0 - mean);
+        1.0 + stake * (quality - mean) / (mean * (1.0 - mean))
+    })
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self { capitals: [1.0; SHIFTS.len()] }
+    }
+}
+
+impl Level {
+    fn capital(&self) -> f64 {
+        self.capitals.iter().sum::<f64>() / SHIFTS.len() as f64
+    }
+
+    /// The mean of the shift and of its square, weighed by capitals.
+    fn moments(&self) -> (f64, f64) {
+        let total: f64 = self.capitals.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        let over = |of: fn(f64) -> f64| {
+            self.capitals.iter().zip(SHIFTS).map(|(capital, shift)| capital * of(shift)).sum::<f64>() / total
+        };
+        (over(|shift| shift), over(|shift| shift * shift))
     }
 }
 
 impl Start {
-    fn observe(&mut self, place: usize, residual: f64, precision: f64) {
+    fn observe(&mut self, place: usize, factors: &[f64; SHIFTS.len()]) {
         if self.levels.len() <= place {
             self.levels.resize(place + 1, Level::default());
         }
-        let level = &mut self.levels[place];
-        level.moment += residual * precision;
-        level.precision += precision;
-        let spread = 1.0 + level.precision * SHIFT_VARIANCE;
-        let log_ratio = 0.5 * (level.moment * level.moment * SHIFT_VARIANCE / spread - spread.ln());
-        self.log_ratio += log_ratio - level.log_ratio;
-        level.log_ratio = log_ratio;
+        for (capital, factor) in self.levels[place].capitals.iter_mut().zip(factors) {
+            *capital = (*capital * factor).min(1e60);
+        }
+    }
+
+    fn capital(&self) -> f64 {
+        self.levels.iter().map(Level::capital).product::<f64>().min(1e60)
     }
 }

@@ -8,7 +8,7 @@ use super::vote::{Signals, Vote};
 /// More of a question is not kept: what is longer is told apart by its beginning.
 const MOST_CHARS: usize = 512;
 
-/// Hashes of distinct words, in order.
+/// Hashes of distinct telling words, in order.
 pub(super) type Words = Vec<u64>;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +28,18 @@ pub(super) fn normalised(text: &str) -> String {
     joined.chars().take(MOST_CHARS).collect()
 }
 
+/// Words that stand in questions of all kinds, and so make none like another.
+const EMPTY_WORDS: [&str; 72] = [
+    "a", "about", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "before",
+    "but", "by", "can", "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "his", "how",
+    "i", "if", "in", "into", "is", "it", "its", "me", "my", "no", "not", "of", "on", "or", "our", "she",
+    "so", "than", "that", "the", "their", "them", "there", "they", "this", "to", "was", "we", "were", "what",
+    "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "name",
+];
+
 fn words(text: &str) -> Words {
-    let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let parts = text.split(|c: char| !c.is_alphanumeric());
+    let parts = parts.filter(|word| !word.is_empty() && !EMPTY_WORDS.contains(word));
     let mut words: Words = parts.map(|word| fnv1a(word.as_bytes())).collect();
     words.sort_unstable();
     words.dedup();

@@ -9,6 +9,8 @@ pub const QUALITY_TOLERANCE: f64 = 0.005;
 const USD_PER_SECOND: f64 = 0.001;
 /// A difference in price below this share is none: measured times are never the same twice.
 const PRICE_TOLERANCE: f64 = 0.05;
+/// Saving less than this is not worth a thought: five milliseconds.
+const SMALLEST_SAVING_USD: f64 = 0.005 * USD_PER_SECOND;
 /// How many standard deviations below its mean an estimate's lower bound lies: one-sided 95 %.
 pub(crate) const LOWER: f64 = 1.645;
 
@@ -32,7 +34,8 @@ impl Alternative {
     }
 
     pub(crate) fn is_cheaper_than(&self, other: &Self) -> bool {
-        self.price() < other.price() * (1.0 - PRICE_TOLERANCE)
+        let saved = other.price() - self.price();
+        saved > PRICE_TOLERANCE * other.price() && saved > SMALLEST_SAVING_USD
     }
 }
 
@@ -84,6 +87,20 @@ impl Situation<'_> {
 
     pub(crate) fn lower_bounds(&self) -> Vec<f64> {
         self.forecast.estimates().iter().map(|estimate| estimate.mean - LOWER * estimate.deviation).collect()
+    }
+
+    /// What the objective prefers by the expected qualities alone. `None` where there is nothing to choose from.
+    pub fn preferred(&self) -> Option<usize> {
+        self.best(&self.means(), &self.lower_bounds(), |_| true).map(|verdict| verdict.place)
+    }
+
+    /// Whether the cheapest of all alternatives is sure to meet the target, so that nothing can be gained by knowing
+    /// more of the question.
+    pub fn is_settled_by_the_cheapest(&self) -> bool {
+        let price = |place: &usize| self.alternatives[*place].price();
+        let cheapest = self.places().min_by(|left, right| price(left).total_cmp(&price(right)));
+        let lower = self.lower_bounds();
+        cheapest.zip(self.target_quality).is_some_and(|(cheapest, target)| lower[cheapest] >= target)
     }
 
     pub(crate) fn baseline(&self) -> usize {

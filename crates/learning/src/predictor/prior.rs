@@ -41,7 +41,7 @@ impl Default for Prior {
         Self {
             level: 0.6,
             shared_deviation: 0.3,
-            shared_slope_deviation: 0.15,
+            shared_slope_deviation: 0.1,
             other: ArmPrior::default(),
             arms: BTreeMap::new(),
         }
@@ -50,7 +50,7 @@ impl Default for Prior {
 
 impl Default for ArmPrior {
     fn default() -> Self {
-        Self { offsets: Vec::new(), deviation: 0.2, slope_deviation: 0.1 }
+        Self { offsets: Vec::new(), deviation: 0.2, slope_deviation: 0.05 }
     }
 }
 

@@ -99,8 +99,7 @@ impl Contender {
 
 impl Choice {
     fn new(lists: Vec<Neighbours>, given: &[Fingerprint]) -> Self {
-        let repeats =
-            |candidate: &Candidate| given.iter().any(|given| given.repeats(&candidate.fingerprint));
+        let repeats = |candidate: &Candidate| given.iter().any(|given| given.repeats(&candidate.fingerprint));
         let open = |list: Neighbours| Open {
             weight: list.weight,
             given: 0,

@@ -18,11 +18,7 @@ const DUPLICATE_SHARE: f32 = 0.8;
 ///
 /// # Errors
 /// If the index fails.
-pub fn telling_words(
-    lexical: &dyn LexicalIndex,
-    text: &str,
-    count: usize,
-) -> Result<String, RetrievalError> {
+pub fn telling_words(lexical: &dyn LexicalIndex, text: &str, count: usize) -> Result<String, RetrievalError> {
     let mut frequency: BTreeMap<String, (usize, f32)> = BTreeMap::new();
     for (place, word) in raw_words(text).take(MOST_WORDS).enumerate() {
         frequency.entry(word.to_lowercase()).or_insert((place, 0.0)).1 += 1.0;

@@ -98,6 +98,7 @@ pub(crate) fn decision(id: RequestId) -> Decision {
         candidates: vec![Candidate { plan, prediction, propensity: 0.95 }, other],
         chosen: 0,
         reason: "the baseline".to_owned(),
+        charge: 0.0,
     }
 }
 

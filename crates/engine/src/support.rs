@@ -1,0 +1,88 @@
+//! How well an answer is supported by the passages that it cites: the signal that is there when nobody says anything.
+
+use std::collections::BTreeSet;
+
+use burnish_types::Answer;
+
+/// Shorter words are mostly those that every text has.
+const SMALLEST_WORD: usize = 4;
+
+/// The share of the answer's telling words (numbers, and words of four letters or more) that stand in the passages it
+/// cites, in [0, 1]; 0 for an answer that cites nothing. `None` where there is no answer to speak of: passages alone,
+/// or an answer that says that the documents hold none.
+pub(crate) fn support(answer: &Answer) -> Option<f64> {
+    if answer.text.is_empty() || !answer.found {
+        return None;
+    }
+    let cited: Vec<_> = answer.citations.iter().map(|citation| citation.chunk).collect();
+    let evidence = answer.evidence.iter().filter(|evidence| cited.contains(&evidence.chunk));
+    let known: BTreeSet<String> = evidence
+        .flat_map(|evidence| telling_words(&evidence.title).chain(telling_words(&evidence.text)))
+        .collect();
+    let said: Vec<String> = telling_words(&answer.text).collect();
+    if said.is_empty() {
+        return None;
+    }
+    Some(said.iter().filter(|word| known.contains(*word)).count() as f64 / said.len() as f64)
+}
+
+/// Markers such as `[1]` are no words of the answer.
+fn telling_words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| c.is_whitespace() || c == '[')
+        .filter(|part| !part.contains(']'))
+        .flat_map(|part| part.split(|c: char| !c.is_alphanumeric()))
+        .filter(|word| word.chars().count() >= SMALLEST_WORD || word.contains(|c: char| c.is_ascii_digit()))
+        .map(str::to_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use burnish_types::{ChunkId, Citation, DocumentId, Evidence, Location, Money, Timestamp, Usage};
+
+    use super::*;
+
+    fn answer(text: &str, found: bool, cited: &[u64]) -> Answer {
+        let evidence = |(chunk, text): (u64, &str)| Evidence {
+            chunk: ChunkId(chunk),
+            document: DocumentId(1),
+            document_key: "k".to_owned(),
+            title: "Cache".to_owned(),
+            location: Location::default(),
+            text: text.to_owned(),
+            score: 1.0,
+            components: Vec::new(),
+            lifted: None,
+        };
+        let cite = |chunk: &u64| Citation { marker: 1, chunk: ChunkId(*chunk), quote: None };
+        Answer {
+            text: text.to_owned(),
+            found,
+            citations: cited.iter().map(cite).collect(),
+            evidence: [(1, "Answers expire after 30 minutes."), (2, "Bridges are long.")]
+                .map(evidence)
+                .to_vec(),
+            usage: Usage::default(),
+            cost: Money::ZERO,
+            timings: Vec::new(),
+            degraded: None,
+            finish_reason: "stop".to_owned(),
+            at: Timestamp(1),
+        }
+    }
+
+    #[test]
+    fn what_is_cited_supports_what_is_said() {
+        let cases = [
+            ("Answers expire after 30 minutes [1].", true, &[1][..], Some(1.0)),
+            ("Answers expire after 45 minutes [1].", true, &[1], Some(0.8)),
+            ("Answers expire after 30 minutes [1].", true, &[2], Some(0.0)),
+            ("Answers expire after 30 minutes.", true, &[], Some(0.0)),
+            ("I don't find that.", false, &[], None),
+            ("", true, &[], None),
+            ("No. [1]", true, &[1], None),
+        ];
+        for (text, found, cited, expected) in cases {
+            assert_eq!(support(&answer(text, found, cited)), expected, "{text} citing {cited:?}");
+        }
+    }
+}

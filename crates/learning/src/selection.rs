@@ -1,0 +1,259 @@
+//! Which retrieval strategy a question gets: what is believed of each before any outcome, what was learned since,
+//! and the policy that decides.
+
+use std::collections::BTreeMap;
+
+use crate::features::FeatureVector;
+use crate::learner::Learner;
+use crate::policies::{Alternative, Choice, Ledger, Policy, Situation};
+use crate::predictor::{ArmPrior, Estimate, Predictor, PredictorSettings, Prior};
+
+/// The inverse of the variance that single labels have around the quality to expect.
+pub const LABEL_WEIGHT: f64 = 1.0 / 0.16;
+
+/// What is believed of a strategy before any outcome: how much better than `hybrid` it is, as a linear function of
+/// the numbers in [`FeatureVector`], and how long it takes.
+struct Belief {
+    strategy: &'static str,
+    latency_ms: f64,
+    advantage: &'static [(&'static str, f64)],
+}
+
+/// Measured on SciFact's train split (`docs/measurements.md`); the latencies are those of two cores.
+const BELIEFS: [Belief; 10] = [
+    Belief { strategy: "none", latency_ms: 0.0, advantage: &[("bias", -0.7)] },
+    Belief { strategy: "sparse", latency_ms: 1.0, advantage: &[("bias", -0.04)] },
+    Belief { strategy: "dense", latency_ms: 5.0, advantage: &[("bias", -0.065)] },
+    Belief { strategy: "hybrid", latency_ms: 5.0, advantage: &[] },
+    Belief { strategy: "rrf", latency_ms: 5.0, advantage: &[("bias", -0.017)] },
+    Belief { strategy: "expanded", latency_ms: 10.0, advantage: &[("bias", -0.004)] },
+    Belief { strategy: "decomposed", latency_ms: 30.0, advantage: &[("bias", 0.014), ("complexity", 0.017)] },
+    Belief { strategy: "reranked", latency_ms: 200.0, advantage: &[("fused_margin", 0.04)] },
+    Belief { strategy: "rewritten", latency_ms: 1_500.0, advantage: &[("turns", 0.05)] },
+    Belief { strategy: "hyde", latency_ms: 2_500.0, advantage: &[("bias", 0.0)] },
+];
+/// The quality to expect of `hybrid` where nothing is known.
+const LEVEL: f64 = 0.75;
+/// How far beliefs may be off, as standard deviations: of the advantage in all, and by feature.
+const ADVANTAGE_DEVIATION: f64 = 0.05;
+const SLOPE_DEVIATION: f64 = 0.02;
+/// How long an unknown strategy is taken to take.
+const UNKNOWN_LATENCY_MS: f64 = 50.0;
+
+/// How the predictor of strategies is built.
+pub fn settings(half_life_days: Option<f64>) -> PredictorSettings {
+    PredictorSettings { dimensions: FeatureVector::LENGTH, half_life_days }
+}
+
+/// What is believed before any outcome.
+pub fn prior() -> Prior {
+    let place = |name: &str| FeatureVector::NAMES.iter().position(|known| *known == name);
+    let arms: BTreeMap<String, ArmPrior> = BELIEFS
+        .iter()
+        .map(|belief| {
+            let offsets = belief.advantage.iter().filter_map(|(name, value)| Some((place(name)?, *value)));
+            (belief.strategy.to_owned(), arm(offsets.collect()))
+        })
+        .collect();
+    Prior { level: LEVEL, other: arm(vec![(0, -0.05)]), arms, ..Prior::default() }
+}
+
+fn arm(offsets: Vec<(usize, f64)>) -> ArmPrior {
+    ArmPrior { offsets, deviation: ADVANTAGE_DEVIATION, slope_deviation: SLOPE_DEVIATION }
+}
+
+/// How long `strategy` takes, in milliseconds, as far as nothing was measured.
+pub fn believed_latency_ms(strategy: &str) -> f64 {
+    let known = BELIEFS.iter().find(|belief| belief.strategy == strategy);
+    known.map_or(UNKNOWN_LATENCY_MS, |belief| belief.latency_ms)
+}
+
+/// Decides, by a policy.
+pub struct Selection {
+    policy: Box<dyn Policy>,
+    believed: Predictor,
+    baseline: Option<String>,
+}
+
+/// A strategy that could be taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Offer<'a> {
+    /// Its name.
+    pub strategy: &'a str,
+    /// How long it takes, in milliseconds.
+    pub latency_ms: f64,
+}
+
+/// What was decided, with what it rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selected {
+    /// The choice.
+    pub choice: Choice,
+    /// The quality to expect of each option, in the order given.
+    pub estimates: Vec<Estimate>,
+}
+
+/// What a request wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Wish {
+    /// The quality in [0, 1] that is good enough; `None` where more is always better.
+    pub target_quality: Option<f64>,
+    /// The most that it may cost, in US dollars.
+    pub budget_usd: Option<f64>,
+}
+
+impl Selection {
+    /// One that plays `baseline` until evidence speaks against it; where none is named, what is believed to be best
+    /// for each question.
+    pub fn new(policy: Box<dyn Policy>, baseline: Option<String>) -> Self {
+        Self { policy, believed: Predictor::new(settings(None), prior()), baseline }
+    }
+
+    /// The policy's name with its settings.
+    pub fn policy(&self) -> String {
+        self.policy.name()
+    }
+
+    /// Decides among `options` for a question with the numbers `x`. `None` where there are none.
+    pub fn decide(
+        &mut self,
+        learner: &Learner,
+        options: &[Offer<'_>],
+        x: &FeatureVector,
+        wish: Wish,
+        seed: u64,
+    ) -> Option<Selected> {
+        let alternatives = self.alternatives(options, x, wish);
+        let forecast = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
+        let situation = situation(&alternatives, &forecast, wish);
+        let choice = self.policy.choose(&situation, &mut fastrand::Rng::with_seed(seed))?;
+        Some(Selected { choice, estimates: forecast.estimates().to_vec() })
+    }
+
+    /// Whether looking at what the indexes find can't change the decision for a question of which only `x` is known:
+    /// the cheapest option is sure to be good enough.
+    pub fn is_settled(
+        &self,
+        learner: &Learner,
+        options: &[Offer<'_>],
+        x: &FeatureVector,
+        wish: Wish,
+    ) -> bool {
+        let alternatives = self.alternatives(options, x, wish);
+        let forecast = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
+        options.len() < 2 || situation(&alternatives, &forecast, wish).is_settled_by_the_cheapest()
+    }
+
+    /// A request whose choice had a charge turned out to be worth this; of a revised outcome, the difference.
+    pub fn settle(&mut self, quality: f64) {
+        self.policy.settle(quality);
+    }
+
+    /// After a drift alarm.
+    pub fn renew(&mut self) {
+        self.policy.renew();
+    }
+
+    /// What exploration has cost, of a policy that bounds it.
+    pub fn ledger(&self) -> Option<Ledger> {
+        self.policy.ledger()
+    }
+
+    /// Goes on from an earlier ledger.
+    pub fn resume(&mut self, ledger: Ledger) {
+        self.policy.resume(ledger);
+    }
+
+    fn alternatives(&self, options: &[Offer<'_>], x: &FeatureVector, wish: Wish) -> Vec<Alternative> {
+        let alternative = |option: &Offer<'_>| Alternative {
+            arm: option.strategy.to_owned(),
+            latency_ms: option.latency_ms,
+            cost_usd: 0.0,
+            is_baseline: self.baseline.as_deref() == Some(option.strategy),
+        };
+        let mut alternatives: Vec<Alternative> = options.iter().map(alternative).collect();
+        if alternatives.iter().all(|alternative| !alternative.is_baseline) {
+            let believed = self.believed.forecast(options.iter().map(|option| option.strategy), x.as_slice());
+            let wish = Wish { target_quality: None, ..wish };
+            if let Some(best) = situation(&alternatives, &believed, wish).preferred() {
+                alternatives[best].is_baseline = true;
+            }
+        }
+        alternatives
+    }
+}
+
+fn situation<'a>(
+    alternatives: &'a [Alternative],
+    forecast: &'a crate::predictor::Forecast,
+    wish: Wish,
+) -> Situation<'a> {
+    Situation { alternatives, forecast, target_quality: wish.target_quality, budget_usd: wish.budget_usd }
+}
+
+#[cfg(test)]
+mod tests {
+    use burnish_types::QueryFeatures;
+
+    use super::*;
+    use crate::policies;
+
+    fn vector(features: &[(&str, f64)]) -> FeatureVector {
+        let values = features.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        FeatureVector::new(&QueryFeatures { version: crate::FEATURES_VERSION, values })
+    }
+
+    fn options<'a>(strategies: &[&'a str]) -> Vec<Offer<'a>> {
+        let option = |strategy: &&'a str| Offer { strategy, latency_ms: believed_latency_ms(strategy) };
+        strategies.iter().map(option).collect()
+    }
+
+    const ALL: [&str; 6] = ["sparse", "dense", "hybrid", "rrf", "decomposed", "reranked"];
+
+    #[test]
+    fn every_belief_names_a_number_of_the_vector() {
+        for belief in &BELIEFS {
+            for (name, _) in belief.advantage {
+                assert!(FeatureVector::NAMES.contains(name), "{}: {name}", belief.strategy);
+            }
+        }
+    }
+
+    #[test]
+    fn without_outcomes_the_question_decides() {
+        let learner = Learner::new(settings(None), prior());
+        let cases: &[(&[(&str, f64)], &str)] = &[
+            (&[("fused_margin", 0.3)], "hybrid"),
+            (&[("fused_margin", 0.01)], "reranked"),
+            (&[("fused_margin", 0.3), ("complexity", 0.95)], "decomposed"),
+        ];
+        for (features, expected) in cases {
+            let mut selection = Selection::new(policies::parse("conservative:0").unwrap(), None);
+            let options = options(&ALL);
+            let selected =
+                selection.decide(&learner, &options, &vector(features), Wish::default(), 1).unwrap();
+            assert_eq!(options[selected.choice.chosen].strategy, *expected, "{features:?}");
+        }
+    }
+
+    #[test]
+    fn a_named_baseline_is_played_until_evidence_speaks_against_it() {
+        let mut learner = Learner::new(settings(None), prior());
+        let x = vector(&[("fused_margin", 0.01)]);
+        let mut selection =
+            Selection::new(policies::parse("conservative:0").unwrap(), Some("dense".to_owned()));
+        let options = options(&ALL);
+        let mut chosen = |learner: &Learner| {
+            let selected = selection.decide(learner, &options, &x, Wish::default(), 1).unwrap();
+            options[selected.choice.chosen].strategy
+        };
+        assert_eq!(chosen(&learner), "dense");
+        for second in 0..300 {
+            let at = burnish_types::Timestamp(second * 1_000);
+            let noise = if second % 2 == 0 { 0.1 } else { -0.1 };
+            learner.observe("dense", x.as_slice(), 0.4 + noise, LABEL_WEIGHT, at);
+            learner.observe("sparse", x.as_slice(), 0.8 + noise, LABEL_WEIGHT, at);
+        }
+        assert_eq!(chosen(&learner), "sparse");
+    }
+}

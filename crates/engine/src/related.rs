@@ -34,6 +34,8 @@ const SPOKEN_MEMBERS: usize = 3;
 const DOCUMENT_SHARE: f32 = 0.3;
 /// Of what lies near and is not wanted, this much can be passed over.
 const MOST_EXCLUDED: usize = 2_000;
+/// The store gives no larger numbers, and takes none.
+const LARGEST_ID: u64 = i64::MAX as u64;
 
 /// What others are to be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +140,17 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::related`].
+    pub async fn related_unrecorded(
+        self: &Arc<Self>,
+        related: Related,
+    ) -> Result<RelatedPassages, EngineError> {
+        self.blocking(move |engine| engine.probe_related(&related)).await
+    }
+
+    /// As [`Engine::related_unrecorded`], blocking: for measuring.
+    ///
+    /// # Errors
+    /// As [`Engine::related`].
     pub fn probe_related(&self, related: &Related) -> Result<RelatedPassages, EngineError> {
         let id = RequestId::from_parts(self.clock.now().0, 0);
         let (decision, origin, mut timings) = self.planned(id, related)?;
@@ -157,23 +170,25 @@ impl Engine {
         let started = Instant::now();
         let at = self.clock.now();
         let origin = match related.to {
-            RelatedTo::Chunk(chunk) => self.from_chunk(chunk)?,
-            RelatedTo::Document(document) => self.from_document(document)?,
-            RelatedTo::User => self.from_user(&related.user)?,
+            RelatedTo::Chunk(chunk) => self.chunk_origin(chunk)?,
+            RelatedTo::Document(document) => self.document_origin(document)?,
+            RelatedTo::User => self.person_origin(&related.user)?,
         };
         let decision = self.decision_for(id, at, related, &origin)?;
         Ok((decision, origin, vec![timing(Stage::Plan, started)]))
     }
 
-    fn from_chunk(&self, id: ChunkId) -> Result<Origin, EngineError> {
-        let chunk = self.store.chunks(&[id])?.pop().ok_or(EngineError::NoSuchChunk(id))?;
+    fn chunk_origin(&self, id: ChunkId) -> Result<Origin, EngineError> {
+        let chunk = if id.0 > LARGEST_ID { None } else { self.store.chunks(&[id])?.pop() };
+        let chunk = chunk.ok_or(EngineError::NoSuchChunk(id))?;
         let (text, reason) = (found_by(&chunk), format!("passages like passage {id} of `{}`", chunk.title));
         let (given, chunks) = self.given(vec![(chunk, 1.0)])?;
         Ok(Origin { given, chunks, excluded: BTreeSet::from([id]), text, reason })
     }
 
-    fn from_document(&self, id: DocumentId) -> Result<Origin, EngineError> {
-        let document = self.store.document(id)?.ok_or(EngineError::NoSuchDocument(id))?;
+    fn document_origin(&self, id: DocumentId) -> Result<Origin, EngineError> {
+        let document = if id.0 > LARGEST_ID { None } else { self.store.document(id)? };
+        let document = document.ok_or(EngineError::NoSuchDocument(id))?;
         let chunks = self.store.document_chunks(id)?;
         let excluded = chunks.iter().map(|chunk| chunk.id).take(MOST_EXCLUDED).collect();
         let step = chunks.len().div_ceil(MOST_GIVEN).max(1);
@@ -186,7 +201,7 @@ impl Engine {
         Ok(Origin { given, chunks, excluded, text, reason })
     }
 
-    fn from_user(&self, user: &UserContext) -> Result<Origin, EngineError> {
+    fn person_origin(&self, user: &UserContext) -> Result<Origin, EngineError> {
         let Some(name) = user.user.as_deref().filter(|name| !name.is_empty()) else {
             let reason = "nobody is named: `user` says for whom passages are wanted";
             return Err(EngineError::InvalidQuery(reason.to_owned()));

@@ -21,7 +21,7 @@ pub use words::{Fingerprint, telling_words};
 
 /// A list is this deep before anything is left out of it.
 const DEPTH: usize = 50;
-/// So many words stand for a passage in the lexical index.
+/// So many words stand for a passage in the lexical index (`docs/measurements.md`).
 const TELLING_WORDS: usize = 25;
 
 /// A passage that others are to be like.

@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn passages_are_divided_where_they_differ() {
-        let cases: [(&[(f32, f32)], usize, &[&[usize]]); 6] = [
+        /// Angles with weights, the most groups, and those expected.
+        type Case<'a> = (&'a [(f32, f32)], usize, &'a [&'a [usize]]);
+        let cases: [Case<'_>; 6] = [
             (&[], 5, &[]),
             (&[(10.0, 1.0)], 5, &[&[0]]),
             (&[(0.0, 1.0), (10.0, 1.0), (20.0, 1.0)], 5, &[&[1, 0, 2]]),

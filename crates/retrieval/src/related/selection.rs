@@ -9,7 +9,7 @@ use super::Fingerprint;
 use crate::Scored;
 
 /// How much a passage loses for being like one that was chosen before, for each unit of their cosine, on a scale where
-/// the best passage of a list has 1. Chosen on SciFact's train split (`docs/measurements.md`).
+/// the best passage of a list has 1 and the last 0.7. From 0 to 0.2 little changes on SciFact (`docs/measurements.md`).
 const REPETITION_WEIGHT: f32 = 0.05;
 
 /// A passage that may be chosen.

@@ -6,7 +6,7 @@ use burnish_eval::promotion::Simulation;
 use burnish_learning::ComparisonSettings;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{ChoiceArgs, DriftArgs};
+use crate::commands::{ChoiceArgs, DriftArgs, EvalRelatedArgs, RelatedArgs};
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
 #[derive(Debug, Parser)]
@@ -67,6 +67,8 @@ pub(crate) enum Command {
         #[arg(long, short = 'k', default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
         top_k: u16,
     },
+    /// Find passages like a passage or a document, or like what a person found good.
+    Related(RelatedArgs),
     /// Serve the page and the HTTP API.
     Serve {
         /// The address to listen on.
@@ -134,6 +136,8 @@ pub(crate) enum Eval {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
+    /// Whether documents that answer a question together are found from one another.
+    Related(EvalRelatedArgs),
     /// What learning gains on a stream of queries whose judgements become outcomes.
     Adaptive(Adaptive),
     /// A policy over recorded outcomes: quality and cost, online from zero.

@@ -11,6 +11,7 @@ mod eval_outcomes;
 mod eval_promotion;
 mod ingest;
 mod learn;
+mod related;
 mod replay;
 mod serve;
 
@@ -23,6 +24,7 @@ use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
 
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
+pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
 
 /// What every command is given.
 pub(crate) struct Context {
@@ -49,6 +51,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Ask { query, strategy, model, top_k } => {
             ask::run(&context, &query, strategy, model, usize::from(top_k))
         }
+        Command::Related(args) => related::run(&context, args),
         Command::Serve { .. } => serve::run(&context),
         Command::Check => check(&context),
         Command::Eval(Eval::Retrieval { dataset, split, strategy, conditions, top_k, run, seed }) => {
@@ -78,6 +81,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             eval_adaptive::run(&context, &request)
         }
         Command::Replay(request) => replay::run(&context, &request),
+        Command::Eval(Eval::Related(args)) => related::evaluate(&context, &args),
         Command::Learn(command) => learn::run(&context, command),
         Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
         Command::Eval(Eval::Drift(args)) => eval_outcomes::drift(&context, args),

@@ -1,7 +1,7 @@
 //! Everything that can go wrong between a question and its answer.
 
 use burnish_retrieval::RetrievalError;
-use burnish_types::{ChunkId, EmbedError, IndexError, ModelError, RequestId, StoreError};
+use burnish_types::{ChunkId, DocumentId, EmbedError, IndexError, ModelError, RequestId, StoreError};
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,12 @@ pub enum EngineError {
         /// The passage.
         chunk: ChunkId,
     },
+    /// No passage has this id.
+    #[error("no passage has the id `{0}`")]
+    NoSuchChunk(ChunkId),
+    /// No document has this id.
+    #[error("no document has the id `{0}`")]
+    NoSuchDocument(DocumentId),
     /// The data directory can't be used.
     #[error("the data directory `{path}` {reason}")]
     DataDirectory {

@@ -6,17 +6,17 @@ use burnish_learning::learner::{DriftEvent, Learner};
 use burnish_learning::policies::Ledger;
 use burnish_learning::predictor::Predictor;
 use burnish_learning::selection::{self, LABEL_WEIGHT};
-use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony, settle};
+use burnish_learning::{FeatureVector, Memory, Recall, Settled, Start, Testimony, settle};
 use burnish_types::{
     ChunkId, Embedder, Embedding, LoggedOutcome, Outcome, Query, Store, Strategy, UserContext,
 };
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use crate::EngineError;
+use crate::{EngineError, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
-const SNAPSHOT: &str = "learned-3";
+const SNAPSHOT: &str = "learned-4";
 const FOLD_STEP: usize = 1_000;
 /// Outcomes after which a snapshot is written, which bounds the work of a start after a crash.
 const SNAPSHOT_STEP: u64 = 500;
@@ -108,7 +108,9 @@ impl Fold {
 
     /// What all reports on the request say together takes the place of what they said before.
     fn learn(&mut self, logged: &LoggedOutcome, heard: &mut Heard) {
-        let Some(choice) = logged.decision.choice() else { return };
+        // What is found related says nothing of how questions are best answered.
+        let of_question = related::start_of(&logged.decision) == Start::Question;
+        let Some(choice) = logged.decision.choice().filter(|_| of_question) else { return };
         let shown = Shown::of(logged).shown;
         let before = settle(&named(&logged.earlier, logged), &shown);
         let mut all = logged.earlier.clone();
@@ -212,6 +214,7 @@ impl Shown {
         Testimony {
             tenant: tenant.as_deref(),
             reporter: logged.outcome.user.as_deref().or(user.as_deref()),
+            start: related::start_of(&logged.decision),
             question: &logged.decision.query,
             at: logged.outcome.at,
             judgement: &logged.outcome.judgement,
@@ -276,6 +279,11 @@ impl Learned {
     /// What feedback says of `query`.
     pub(crate) fn recall(&self, query: &Query, embedding: &[f32]) -> Recall {
         self.fold.read().memory.recall(query.user.tenant.as_deref(), &query.text, embedding)
+    }
+
+    /// Looks into the memory of feedback.
+    pub(crate) fn memory<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        look(&self.fold.read().memory)
     }
 
     /// Questions and votes that feedback has left.

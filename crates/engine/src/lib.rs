@@ -12,6 +12,7 @@ mod library;
 mod pipeline;
 mod planner;
 mod prompt;
+mod related;
 mod settings;
 mod support;
 mod writing;
@@ -31,6 +32,7 @@ pub use ingestion::{IngestEvent, IngestOptions, IngestReport, Refused};
 pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
+pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
 
 use corpus::Corpus;

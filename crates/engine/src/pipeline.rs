@@ -46,7 +46,7 @@ struct Looked {
 }
 
 /// The store, as rerankers read it.
-struct StoredPassages<'a>(&'a dyn Store);
+pub(crate) struct StoredPassages<'a>(pub(crate) &'a dyn Store);
 
 impl Passages for StoredPassages<'_> {
     fn texts(&self, ids: &[ChunkId]) -> Result<Vec<Option<PassageText>>, String> {
@@ -202,7 +202,7 @@ impl Engine {
         Ok(embedding)
     }
 
-    fn sources<'a>(&'a self, passages: &'a StoredPassages<'a>) -> Sources<'a> {
+    pub(crate) fn sources<'a>(&'a self, passages: &'a StoredPassages<'a>) -> Sources<'a> {
         Sources {
             lexical: self.corpus.lexical.as_ref(),
             vectors: self.corpus.vectors.as_ref(),
@@ -285,7 +285,7 @@ impl Engine {
     }
 
     /// Reads what was found. What was removed meanwhile is left out.
-    fn evidence(&self, scored: &[Scored]) -> Result<Vec<Evidence>, EngineError> {
+    pub(crate) fn evidence(&self, scored: &[Scored]) -> Result<Vec<Evidence>, EngineError> {
         let ids: Vec<ChunkId> = scored.iter().map(|scored| scored.chunk).collect();
         let chunks = self.store.chunks(&ids)?;
         let mut scored = scored.iter();
@@ -328,7 +328,7 @@ impl Engine {
 }
 
 /// Says why feedback moved what it moved.
-fn explain(evidence: &mut [Evidence], lifts: Vec<Lift>) {
+pub(crate) fn explain(evidence: &mut [Evidence], lifts: Vec<Lift>) {
     for lift in lifts {
         if let Some(moved) = evidence.iter_mut().find(|evidence| evidence.chunk == lift.chunk) {
             let Lift { lift: by, question, likeness, confirmed_by, rejected_by, .. } = lift;

@@ -15,7 +15,7 @@ pub use stream::{Chooser, CurvePoint, Fixed, Ratio, Side, StreamReport, StreamSe
 
 use std::collections::BTreeMap;
 
-use burnish_learning::{LIST_FLOOR, Memory, Testimony};
+use burnish_learning::{LIST_FLOOR, Memory, Start, Testimony};
 use burnish_retrieval::{Scored, lift};
 use burnish_types::{ChunkId, DocumentId, Judgement, Timestamp};
 
@@ -87,6 +87,7 @@ pub(crate) fn confirm(memory: &mut Memory, query: &PreparedQuery, shown: &[Chunk
         let testimony = Testimony {
             tenant: Some(&tenant(query)),
             reporter: None,
+            start: Start::Question,
             question: &query.text,
             at,
             judgement: &Judgement::Passage { chunk: *chunk, correct: true },

@@ -13,6 +13,7 @@ pub mod open_bandit;
 pub mod outcome_table;
 pub mod promotion;
 pub mod questions;
+pub mod related;
 pub mod replay;
 pub mod retrieval;
 pub mod stream;

@@ -34,7 +34,20 @@ pub const LIFT: f32 = 0.9;
 pub const LIST_FLOOR: f32 = 0.7;
 /// Votes count less the fewer they are: as if this much trust, undecided, were there already.
 const DOUBT: f32 = 0.15;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// What a request started from. Each kind is remembered apart: that two passages are related says nothing of which of
+/// them answers a question, however much the question's words are those of the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Start {
+    /// A question that somebody asked.
+    #[default]
+    Question,
+    /// A passage or document, for others like it; [`Testimony::question`] is its text.
+    Passage,
+    /// A person, for whom something was recommended. Votes count as what the person likes, and move no ranking.
+    Person,
+}
 
 /// What a person said of a request, as far as it concerns the ranking.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +56,9 @@ pub struct Testimony<'a> {
     pub tenant: Option<&'a str>,
     /// Who said it.
     pub reporter: Option<&'a str>,
-    /// The question.
+    /// What the request started from.
+    pub start: Start,
+    /// The question, or the text that stands for what the request started from.
     pub question: &'a str,
     /// When it was said.
     pub at: Timestamp,
@@ -101,10 +116,10 @@ pub struct Memory {
     tenants: BTreeMap<Option<String>, Tenant>,
 }
 
-/// One tenant's questions by their normalised text.
+/// One tenant's questions by their kind and normalised text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Tenant {
-    questions: BTreeMap<String, Question>,
+    questions: BTreeMap<(Start, String), Question>,
 }
 
 impl Default for Memory {
@@ -127,8 +142,9 @@ impl Memory {
             return;
         }
         let tenant = self.tenants.entry(testimony.tenant.map(str::to_owned)).or_default();
-        let key = question::normalised(testimony.question);
-        let question = tenant.questions.entry(key).or_insert_with_key(|key| Question::new(key, embedding));
+        let key = (testimony.start, question::normalised(testimony.question));
+        let question =
+            tenant.questions.entry(key).or_insert_with_key(|(_, key)| Question::new(key, embedding));
         for (chunk, signals) in votes {
             question.vote(chunk, testimony.reporter, &signals);
         }
@@ -137,14 +153,21 @@ impl Memory {
 
     /// What is remembered that concerns `question`.
     pub fn recall(&self, tenant: Option<&str>, question: &str, embedding: &[f32]) -> Recall {
-        // A borrowed key would need a type of its own; there are few tenants' names and they are short.
-        let Some(tenant) = self.tenants.get(&tenant.map(str::to_owned)) else { return Recall::default() };
-        tenant.recall(question, embedding)
+        self.tenant(tenant)
+            .map(|tenant| tenant.recall(Start::Question, question, embedding))
+            .unwrap_or_default()
     }
 
-    /// Whether anything is remembered for `tenant`, so that a question is worth embedding.
+    /// What is remembered of passages that are related to the one with this `text`, or to one like it.
+    pub fn recall_related(&self, tenant: Option<&str>, text: &str, embedding: &[f32]) -> Recall {
+        self.tenant(tenant).map(|tenant| tenant.recall(Start::Passage, text, embedding)).unwrap_or_default()
+    }
+
+    /// Whether any question is remembered for `tenant`, so that another one is worth embedding.
     pub fn knows(&self, tenant: Option<&str>) -> bool {
-        self.tenants.get(&tenant.map(str::to_owned)).is_some_and(|tenant| !tenant.questions.is_empty())
+        // Questions come first in the order of the keys.
+        let first = self.tenant(tenant).and_then(|tenant| tenant.questions.keys().next());
+        first.is_some_and(|(start, _)| *start == Start::Question)
     }
 
     /// The passages that any vote speaks of.
@@ -155,11 +178,10 @@ impl Memory {
 
     /// What `user` confirmed, used or opened, each with its trust in (0, 1], the most trusted first.
     pub fn liked_by(&self, tenant: Option<&str>, user: &str) -> Vec<(ChunkId, f32)> {
-        let Some(tenant) = self.tenants.get(&tenant.map(str::to_owned)) else { return Vec::new() };
         let mut liked: BTreeMap<ChunkId, f32> = BTreeMap::new();
-        for vote in tenant.questions.values().flat_map(|question| &question.votes) {
+        for vote in self.votes_of(tenant, user) {
             let (word, trust) = vote.signals.word();
-            if vote.reporter.as_deref() == Some(user) && word > 0.0 {
+            if word > 0.0 {
                 let known = liked.entry(vote.chunk).or_default();
                 *known = known.max(word * trust);
             }
@@ -167,6 +189,11 @@ impl Memory {
         let mut liked: Vec<_> = liked.into_iter().collect();
         liked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         liked
+    }
+
+    /// The passages of which `user` said anything, for better or worse.
+    pub fn seen_by(&self, tenant: Option<&str>, user: &str) -> BTreeSet<ChunkId> {
+        self.votes_of(tenant, user).map(|vote| vote.chunk).collect()
     }
 
     /// Drops every vote on passages for which `gone` holds.
@@ -206,6 +233,18 @@ impl Memory {
         postcard::from_bytes(bytes).ok().filter(|memory: &Self| memory.version == VERSION)
     }
 
+    // A borrowed key would need a type of its own; there are few tenants' names and they are short.
+    fn tenant(&self, name: Option<&str>) -> Option<&Tenant> {
+        self.tenants.get(&name.map(str::to_owned))
+    }
+
+    fn votes_of(&self, tenant: Option<&str>, user: &str) -> impl Iterator<Item = &Vote> {
+        let questions = self.tenant(tenant).into_iter().flat_map(|tenant| tenant.questions.values());
+        questions
+            .flat_map(|question| &question.votes)
+            .filter(move |vote| vote.reporter.as_deref() == Some(user))
+    }
+
     fn retain(&mut self, keep: impl Fn(&Vote) -> bool) {
         for tenant in self.tenants.values_mut() {
             tenant.questions.retain(|_, question| {
@@ -227,11 +266,13 @@ struct Ballot<'a> {
 }
 
 impl Tenant {
-    fn recall(&self, question: &str, embedding: &[f32]) -> Recall {
+    fn recall(&self, start: Start, question: &str, embedding: &[f32]) -> Recall {
         let asked = Question::new(&question::normalised(question), embedding);
         let mut ballots: BTreeMap<ChunkId, Ballot<'_>> = BTreeMap::new();
         let mut likeness = 0.0f32;
-        for known in self.questions.values() {
+        let alike =
+            self.questions.range((start, String::new())..).take_while(|((kind, _), _)| *kind == start);
+        for (_, known) in alike {
             let like = asked.likeness(known);
             likeness = likeness.max(like);
             if like <= LIKENESS_FLOOR {

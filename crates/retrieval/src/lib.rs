@@ -14,6 +14,7 @@ mod lists;
 mod names;
 mod none;
 mod registry;
+pub mod related;
 mod reranked;
 mod rewritten;
 mod rrf;

@@ -8,6 +8,7 @@ mod feedback;
 mod learning;
 mod models;
 mod operations;
+mod related;
 mod search;
 
 use axum::extract::DefaultBodyLimit;
@@ -59,6 +60,7 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
         .routes(routes!(models::retrieve))
         .route("/v1/models/{owner}/{name}", axum::routing::get(models::retrieve_owned))
         .routes(routes!(search::search))
+        .routes(routes!(related::related))
         .routes(routes!(documents::retrieve, documents::delete))
         .routes(routes!(documents::chunk))
         .routes(routes!(feedback::give, feedback::forget))

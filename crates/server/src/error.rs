@@ -148,6 +148,8 @@ impl From<EngineError> for ApiError {
             EngineError::UnusableStrategy { .. } => Self::new(Code::StrategyNotFound, message).at("strategy"),
             EngineError::UnknownModel { .. } => Self::new(Code::ModelNotFound, message).at("model"),
             EngineError::UnknownRequest(_) => Self::new(Code::NotFound, message).at("id"),
+            EngineError::NoSuchChunk(_) => Self::new(Code::NotFound, message).at("chunk"),
+            EngineError::NoSuchDocument(_) => Self::new(Code::NotFound, message).at("document"),
             EngineError::UnknownChunk { .. } => Self::new(Code::NotFound, message).at("chunk"),
             EngineError::DiskFull { .. } | EngineError::Store(StoreError::Full { .. }) => {
                 tracing::error!(error = message, "the disk is full");

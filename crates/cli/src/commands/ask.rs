@@ -85,7 +85,7 @@ pub(crate) fn run(
     output::say(footer(&decision))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
 
@@ -102,7 +102,7 @@ fn question(text: &str, top_k: usize) -> Query {
 }
 
 /// `field=value`; a value that reads as a number or as a truth value is one.
-fn parse_filter(conditions: &[String]) -> Result<Filter> {
+pub(super) fn parse_filter(conditions: &[String]) -> Result<Filter> {
     let parse = |condition: &String| {
         let (field, value) = condition
             .split_once('=')
@@ -127,7 +127,7 @@ fn source(evidence: &Evidence) -> String {
     format!("{}{comma}{place} ({})", evidence.title, evidence.document_key)
 }
 
-fn passage(number: usize, evidence: &Evidence) -> String {
+pub(super) fn passage(number: usize, evidence: &Evidence) -> String {
     let text: Vec<&str> = evidence.text.split_whitespace().collect();
     let text = text.join(" ");
     let shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
@@ -135,12 +135,12 @@ fn passage(number: usize, evidence: &Evidence) -> String {
     format!("{number:>2}. {:.3}  {}\n    {shown}{more}", evidence.score, source(evidence))
 }
 
-fn footer(decision: &Decision) -> String {
+pub(super) fn footer(decision: &Decision) -> String {
     let strategy = strategy_of(decision).unwrap_or_default();
     format!("\n{strategy}: {} · {}", decision.reason, decision.id)
 }
 
-fn evidence_json(evidence: &Evidence) -> Value {
+pub(super) fn evidence_json(evidence: &Evidence) -> Value {
     json!({
         "chunk": evidence.chunk,
         "document": evidence.document,
@@ -149,6 +149,7 @@ fn evidence_json(evidence: &Evidence) -> Value {
         "location": evidence.location,
         "text": evidence.text,
         "score": evidence.score,
+        "lifted": evidence.lifted,
         "components": evidence.components.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
     })
 }

@@ -28,9 +28,21 @@ fn verdict(chunk: u64, correct: bool) -> Judgement {
 }
 
 fn say(memory: &mut Memory, question: usize, at: u64, reporter: Option<&str>, judgement: &Judgement) {
+    say_of(memory, Start::Question, question, at, reporter, judgement);
+}
+
+fn say_of(
+    memory: &mut Memory,
+    start: Start,
+    question: usize,
+    at: u64,
+    reporter: Option<&str>,
+    judgement: &Judgement,
+) {
     let testimony = Testimony {
         tenant: None,
         reporter,
+        start,
         question: QUESTIONS[question],
         at: Timestamp(at),
         judgement,
@@ -129,6 +141,28 @@ fn what_somebody_liked_is_known() {
     say(&mut memory, 0, 1, Some("bob"), &verdict(9, true));
     let liked: Vec<u64> = memory.liked_by(None, "ada").into_iter().map(|(chunk, _)| chunk.0).collect();
     assert_eq!(liked, [7, 1]);
+    let seen: Vec<u64> = memory.seen_by(None, "ada").into_iter().map(|chunk| chunk.0).collect();
+    assert_eq!(seen, [1, 7, 8]);
+    assert!(memory.seen_by(Some("other"), "ada").is_empty());
+}
+
+#[test]
+fn what_is_related_is_no_answer_and_the_reverse() {
+    let related = |memory: &Memory, question: usize, chunk: u64| {
+        let recall = memory.recall_related(None, QUESTIONS[question], &embedding(question));
+        recall.lifts.iter().find(|lift| lift.chunk == ChunkId(chunk)).map_or(0.0, |lift| lift.lift)
+    };
+    let mut memory = Memory::default();
+    say_of(&mut memory, Start::Passage, 0, 1, Some("ada"), &verdict(7, true));
+    say_of(&mut memory, Start::Person, 0, 1, Some("ada"), &verdict(8, true));
+    assert!(!memory.knows(None), "no question is worth embedding for it");
+    assert_eq!((lift(&memory, 0, 7), lift(&memory, 0, 8)), (0.0, 0.0));
+    assert!(related(&memory, 0, 7) > 0.5 && related(&memory, 1, 7) > 0.1);
+    assert_eq!((related(&memory, 2, 7), related(&memory, 0, 8)), (0.0, 0.0));
+    assert_eq!(memory.liked_by(None, "ada").len(), 2, "what was recommended well is liked");
+    say(&mut memory, 0, 1, Some("ada"), &verdict(9, true));
+    assert!(memory.knows(None) && lift(&memory, 0, 9) > 0.5);
+    assert_eq!(related(&memory, 0, 9), 0.0);
 }
 
 type Said = (usize, u64, u8, u8, u64, bool);
@@ -146,7 +180,9 @@ fn hear(memory: &mut Memory, &(question, at, reporter, kind, chunk, yes): &Said)
         _ => Judgement::AskedAgain,
     };
     let reporter = [None, Some("ada"), Some("bob")][usize::from(reporter)];
-    say(memory, question, at, reporter, &judgement);
+    // Two of the questions are asked, one is a passage's text and one stands for a person.
+    let start = [Start::Question, Start::Question, Start::Passage, Start::Person][question];
+    say_of(memory, start, question, at, reporter, &judgement);
 }
 
 fn fold(log: &[Said]) -> Memory {

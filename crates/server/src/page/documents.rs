@@ -2,7 +2,8 @@
 
 use axum::extract::{Path, State};
 use axum::response::Html;
-use burnish_types::{Chunk, Document};
+use burnish_engine::{Related, RelatedTo};
+use burnish_types::{Chunk, Document, DocumentId, Evidence, Filter, UserContext};
 use minijinja::context;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ use crate::extract::Parameters;
 use crate::wire::rfc3339;
 
 const PAGE: usize = 50;
+/// Documents that are named as related.
+const RELATED: usize = 5;
 
 #[derive(Serialize)]
 struct DocumentView {
@@ -65,6 +68,44 @@ impl From<Chunk> for ChunkView {
     }
 }
 
+/// A document that is like the one shown, by the passage that is most like it.
+#[derive(Serialize)]
+struct RelatedView {
+    document: u64,
+    chunk: u64,
+    title: String,
+    location: String,
+}
+
+impl From<Evidence> for RelatedView {
+    fn from(found: Evidence) -> Self {
+        Self {
+            document: found.document.0,
+            chunk: found.chunk.0,
+            location: below_title(&found.location.to_string(), &found.title),
+            title: found.title,
+        }
+    }
+}
+
+/// Other documents like this one. The page is worth showing without them.
+async fn related(app: &App, document: DocumentId) -> Vec<RelatedView> {
+    let wanted = Related {
+        to: RelatedTo::Document(document),
+        user: UserContext::default(),
+        filter: Filter::default(),
+        top_k: RELATED,
+        per_document: Some(1),
+    };
+    match app.engine.related_unrecorded(wanted).await {
+        Ok(found) => found.answered.answer.evidence.into_iter().map(RelatedView::from).collect(),
+        Err(error) => {
+            tracing::warn!(%error, %document, "documents like one cannot be found");
+            Vec::new()
+        }
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct Place {
     after: Option<u64>,
@@ -91,10 +132,13 @@ pub(super) async fn one(State(app): State<App>, Path(id): Path<String>) -> Resul
     let shown = async {
         let (found, chunks) = document(&app, &id).await?;
         let chunks: Vec<_> = chunks.into_iter().map(ChunkView::from).collect();
+        let related = related(&app, found.id).await;
         let document = DocumentView::from(found);
         app.templates.render(
             "document.html",
-            context! { here => "documents", document => view(&document), chunks => view(&chunks) },
+            context! {
+                here => "documents", document => view(&document), related => view(&related), chunks => view(&chunks),
+            },
         )
     };
     shown.await.map_err(|error| PageError { app: app.clone(), error })

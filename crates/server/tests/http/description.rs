@@ -45,6 +45,7 @@ async fn every_described_route_answers() {
     POST /v1/documents
     POST /v1/embeddings
     POST /v1/feedback
+    POST /v1/related
     POST /v1/search
     ");
 }

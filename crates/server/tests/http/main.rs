@@ -1,6 +1,6 @@
 //! The API and the page over a real port, with a real client, before a real engine in a directory of its own.
 
-#![expect(clippy::unwrap_used, reason = "functions that tests call are tests too")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "functions that tests call are tests too")]
 
 mod answers;
 mod bad_input;
@@ -9,4 +9,5 @@ mod description;
 mod harness;
 mod learning;
 mod page;
+mod related;
 mod serving;

@@ -77,6 +77,8 @@ pub(crate) enum Command {
     },
     /// Compare the store and both indexes, chunk by chunk.
     Check,
+    /// What another policy would have been worth, estimated from the log of this one.
+    Replay(Replay),
     /// Measure quality on data with known answers.
     #[command(subcommand)]
     Eval(Eval),
@@ -89,6 +91,22 @@ pub(crate) enum Command {
     /// Print or check the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Replay {
+    /// The policy, such as `thompson` or `fixed:sparse`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: String,
+    /// Decisions from this time on, such as 2026-11-01 or 2026-11-01T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Decisions before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// For the policy, the folds and the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Subcommand)]

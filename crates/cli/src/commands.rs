@@ -12,6 +12,7 @@ mod eval_promotion;
 mod ingest;
 mod learn;
 mod related;
+mod replay;
 mod serve;
 
 use anyhow::{Result, bail};
@@ -80,6 +81,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             eval_adaptive::run(&context, &request)
         }
         Command::Eval(Eval::Related(args)) => related::evaluate(&context, &args),
+        Command::Replay(request) => replay::run(&context, &request),
         Command::Learn(command) => learn::run(&context, command),
         Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
         Command::Eval(Eval::Drift(args)) => eval_outcomes::drift(&context, args),

@@ -14,6 +14,7 @@ pub mod outcome_table;
 pub mod promotion;
 pub mod questions;
 pub mod related;
+pub mod replay;
 pub mod retrieval;
 pub mod stream;
 pub mod trec;

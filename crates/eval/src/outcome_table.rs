@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use burnish_learning::query_features;
-use burnish_types::{Filter, Query, UserContext};
+use burnish_learning::{FeatureVector, query_features};
+use burnish_types::{Filter, Query, UserContext, fnv1a};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -12,7 +12,11 @@ use crate::EvalError;
 use crate::dataset::Lines;
 
 /// How many features a query's text has: see [`text_features`].
-pub const TEXT_FEATURES: usize = 32;
+pub const TEXT_FEATURES: usize = QUERY_PLACES + WORD_PLACES;
+/// Places of the vector that the query's features are put in.
+const QUERY_PLACES: usize = 24;
+/// Features that a corpus tells, of which a table knows nothing.
+const OF_A_CORPUS: [&str; 7] = ["idf", "lists", "lexical", "dense", "overlap", "top", "fused"];
 /// Places of the vector that words are hashed to.
 const WORD_PLACES: usize = 16;
 
@@ -130,7 +134,7 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// What a policy sees of a query: a constant 1, the query features scaled to about [0, 1], and the words hashed
+/// What a policy sees of a query: a constant 1, the features that its text tells, within [-1, 1], and the words hashed
 /// with signs (Weinberger et al. 2009) to places that share a length of 1.
 pub fn text_features(text: &str) -> Vec<f64> {
     let query = Query {
@@ -142,17 +146,13 @@ pub fn text_features(text: &str) -> Vec<f64> {
         target_quality: 1.0,
         budget: None,
     };
-    let mut x = vec![1.0];
-    for (name, value) in query_features(&query, &[]).values {
-        match name.as_str() {
-            "words" | "characters" => x.push((1.0 + value).ln() / 5.0 - 0.5),
-            "numbers" | "quotes" | "capitals" => x.push((1.0 + value).ln() / 3.0),
-            "idf_max" | "idf_mean" | "turns" => {}
-            _ => x.push(value),
-        }
-    }
-    x.truncate(TEXT_FEATURES - WORD_PLACES);
-    x.resize(TEXT_FEATURES - WORD_PLACES, 0.0);
+    let vector = FeatureVector::new(&query_features(&query, &[]));
+    let known = FeatureVector::NAMES.iter().zip(vector.as_slice());
+    let of_text = known.filter(|(name, _)| !OF_A_CORPUS.iter().any(|corpus| name.starts_with(corpus)));
+    // The first is the constant; the others lie in [-3, 3].
+    let mut x: Vec<f64> =
+        of_text.enumerate().map(|(place, (_, value))| if place == 0 { 1.0 } else { value / 3.0 }).collect();
+    x.resize(QUERY_PLACES, 0.0);
     x.extend(hashed_words(text));
     x
 }
@@ -161,9 +161,7 @@ fn hashed_words(text: &str) -> [f64; WORD_PLACES] {
     let mut places = [0.0; WORD_PLACES];
     let lower = text.to_lowercase();
     for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = fnv1a(word.as_bytes());
         let hash = hash ^ (hash >> 29);
         let sign = if hash & 1 == 0 { 1.0 } else { -1.0 };
         places[(hash >> 1) as usize % WORD_PLACES] += sign;

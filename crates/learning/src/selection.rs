@@ -223,8 +223,8 @@ mod tests {
     fn without_outcomes_the_question_decides() {
         let learner = Learner::new(settings(None), prior());
         let cases: &[(&[(&str, f64)], &str)] = &[
-            (&[("fused_margin", 0.3)], "hybrid"),
-            (&[("fused_margin", 0.01)], "reranked"),
+            (&[("fused_margin", 0.3), ("complexity", 0.0)], "hybrid"),
+            (&[("fused_margin", 0.01), ("complexity", 0.0)], "reranked"),
             (&[("fused_margin", 0.3), ("complexity", 0.95)], "decomposed"),
         ];
         for (features, expected) in cases {

@@ -135,18 +135,19 @@ mod tests {
         let rejected = Judgement::Passage { chunk: ChunkId(7), correct: false };
         let support = Judgement::Supported { value: 0.9 };
         let second = 1.0 / 3f64.log2();
-        let cases: &[(&[Judgement], Option<(f64, f64)>)] = &[
+        type Case<'a> = (&'a [Judgement], Option<(f64, f64)>);
+        let cases: &[Case<'_>] = &[
             (&[], None),
-            (&[rejected.clone()], None),
+            (std::slice::from_ref(&rejected), None),
             (&[UP], Some((1.0, 0.6))),
             (&[UP, DOWN], Some((0.0, 0.6))),
             (&[holds(7)], Some((1.0, 0.8))),
             (&[holds(8)], Some((second, 0.8))),
             (&[holds(9)], Some((0.0, 0.8))),
-            (&[holds(7), rejected], None),
+            (&[holds(7), rejected.clone()], None),
             (&[Judgement::Opened { chunk: ChunkId(8) }], Some((second, 0.1))),
-            (&[support.clone()], Some((0.9, 0.05))),
-            (&[support, DOWN], Some((0.0, 0.6))),
+            (std::slice::from_ref(&support), Some((0.9, 0.05))),
+            (&[support.clone(), DOWN], Some((0.0, 0.6))),
             (&[UP, Judgement::AskedAgain], Some((0.6 / 0.9, 0.9))),
             (&[Judgement::Score { value: 0.25 }, UP], Some(((0.25 + 0.6) / 1.6, 1.6))),
         ];

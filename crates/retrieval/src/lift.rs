@@ -66,7 +66,8 @@ mod tests {
     fn lifts_mean_the_same_in_every_unit() {
         for unit in [0.001, 1.0, 40.0] {
             let ranking = ranking(&[10.0 * unit, 8.0 * unit, 6.0 * unit]);
-            let cases: &[(&[(u64, f32)], &[u64])] = &[
+            type Case<'a> = (&'a [(u64, f32)], &'a [u64]);
+            let cases: &[Case<'_>] = &[
                 (&[], &[0, 1, 2]),
                 (&[(1, 0.1)], &[0, 1, 2]),
                 (&[(1, 0.2)], &[1, 0, 2]),

@@ -5,6 +5,7 @@ mod decisions;
 mod documents;
 mod embeddings;
 mod feedback;
+mod learning;
 mod models;
 mod operations;
 mod related;
@@ -21,6 +22,7 @@ use crate::settings::ServerSettings;
 
 pub(crate) use decisions::stored;
 pub(crate) use documents::{document, page as documents_page};
+pub(crate) use learning::SMALLEST_SAMPLE;
 pub(crate) use models::pinned;
 
 #[derive(OpenApi)]
@@ -63,6 +65,7 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
         .routes(routes!(documents::chunk))
         .routes(routes!(feedback::give, feedback::forget))
         .routes(routes!(decisions::retrieve))
+        .routes(routes!(learning::retrieve))
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod assets;
 mod documents;
+mod learning;
 
 use axum::Router;
 use axum::extract::State;
@@ -40,6 +41,7 @@ impl Default for Templates {
             ("decision.html", include_str!("../templates/decision.html")),
             ("documents.html", include_str!("../templates/documents.html")),
             ("document.html", include_str!("../templates/document.html")),
+            ("learning.html", include_str!("../templates/learning.html")),
             ("error.html", include_str!("../templates/error.html")),
         ] {
             if let Err(error) = templates.add_template(name, source) {
@@ -88,6 +90,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(ask))
         .route("/decisions/{id}", get(decision))
+        .route("/learning", get(learning::learning))
         .route("/documents", get(documents::list))
         .route("/documents/{id}", get(documents::one))
 }

@@ -22,6 +22,11 @@ impl Money {
         Self { micros }
     }
 
+    /// Whether it is nothing.
+    pub const fn is_zero(&self) -> bool {
+        self.micros == 0
+    }
+
     /// The amount in millionths of a dollar.
     pub const fn micros(self) -> u64 {
         self.micros

@@ -64,7 +64,7 @@ pub struct Prediction {
     /// Expected latency of retrieval in milliseconds.
     pub latency_ms: f64,
     /// Expected cost of the answer.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Money::is_zero")]
     pub cost: Money,
     /// Outcomes that the expectation rests on.
     pub outcomes: u64,

@@ -20,7 +20,7 @@ pub(crate) struct Outcomes {
     /// Recorded outcomes, JSON Lines, plain or `.gz`; may be repeated.
     #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
     table: Vec<PathBuf>,
-    /// fixed:ARM, epsilon:SHARE, linucb[:C], thompson, conservative[:ALPHA].
+    /// `fixed:ARM`, `epsilon:SHARE`, `linucb`, `linucb:C`, `thompson`, `conservative` or `conservative:ALPHA`.
     #[arg(long, default_value = DEFAULT_POLICY, value_name = "NAME")]
     policy: String,
     /// The arm that is played until evidence speaks against it; without it the first of the table.

@@ -19,6 +19,8 @@ const SHIFTS: [f64; 6] = [-0.4, -0.25, -0.12, 0.12, 0.25, 0.4];
 const EDGE: f64 = 0.05;
 /// Predictions are taken to be off by so many of their standard deviations, in the shift's favour.
 const CAUTION: f64 = 0.05;
+/// Of an arm whose quality is not yet predicted within this deviation, nothing can be said to have changed.
+const KNOWN_DEVIATION: f64 = 0.12;
 /// An alarm by chance in 10,000 outcomes has a probability of at most 5 % (10,000 / 200,000).
 const ALARM: f64 = 200_000.0;
 /// One outcome in so many is the first after a change.
@@ -144,6 +146,9 @@ impl LevelChange {
 
 /// What each bet's capital is multiplied with.
 fn factors(quality: f64, mean: f64, deviation: f64) -> [f64; SHIFTS.len()] {
+    if deviation > KNOWN_DEVIATION {
+        return [1.0; SHIFTS.len()];
+    }
     SHIFTS.map(|shift| {
         let mean = (mean + CAUTION * deviation * shift.signum()).clamp(EDGE, 1.0 - EDGE);
         let stake = shift.clamp(EDGE / 2.0 - mean, 1.0 - EDGE / 2.0 - mean);

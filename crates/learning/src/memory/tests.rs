@@ -76,8 +76,8 @@ fn signals_count_by_their_trust_and_a_verdict_silences_the_rest() {
     let cases: &[(&[Judgement], u64, std::ops::Range<f32>)] = &[
         (&[verdict(7, false)], 7, -0.57..-0.54),
         (&[verdict(7, true), verdict(7, false)], 7, -0.57..-0.54),
-        (&[opened.clone()], 3, 0.2..0.4),
-        (&[opened.clone(), opened, verdict(3, false)], 3, -0.57..-0.54),
+        (std::slice::from_ref(&opened), 3, 0.2..0.4),
+        (&[opened.clone(), opened.clone(), verdict(3, false)], 3, -0.57..-0.54),
         (&[Judgement::Thumb { up: true }], 2, 0.4..0.5),
         (&[Judgement::Thumb { up: false }], 2, -0.5..-0.4),
         (&[Judgement::Thumb { up: true }], 1, 0.0..0.001),

@@ -134,7 +134,7 @@ fn judgement(request: &FeedbackRequest) -> Result<Judgement, ApiError> {
 /// Whose reports are to be forgotten.
 #[derive(Deserialize)]
 pub(crate) struct ForgetParameters {
-    user: String,
+    user: Option<String>,
     tenant: Option<String>,
 }
 
@@ -158,6 +158,7 @@ pub(super) async fn forget(
     State(app): State<App>,
     Parameters(ForgetParameters { user, tenant }): Parameters<ForgetParameters>,
 ) -> Result<Json<ForgetResponse>, ApiError> {
+    let user = user.ok_or_else(|| ApiError::invalid("user", "nobody is named: whose reports are to go?"))?;
     let forgotten = app.engine.forget_user(tenant, user).await?;
     Ok(Json(ForgetResponse { forgotten }))
 }

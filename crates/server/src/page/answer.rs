@@ -1,6 +1,8 @@
 //! An answer as its template shows it: everything is cut, rounded and worded here, and only placed there.
 
-use burnish_types::{Answer, ChunkId, Evidence, Judgement, Money, Outcome, Stage, StoredDecision, Timestamp};
+use burnish_types::{
+    Answer, ChunkId, Evidence, Judgement, Lifted, Money, Outcome, Stage, StoredDecision, Timestamp,
+};
 use serde::Serialize;
 
 use crate::wire::{answerer_name, rfc3339};
@@ -52,6 +54,8 @@ struct PassageView {
     components: Vec<ComponentView>,
     /// Whether it was last said to hold the answer.
     correct: bool,
+    /// Why feedback moved it, where it did.
+    lifted: Option<String>,
 }
 
 /// Words of a passage, quoted by the answer or not.
@@ -190,9 +194,20 @@ fn passages(answer: &Answer, outcomes: &[Outcome]) -> Vec<PassageView> {
             share: share(evidence.score, best),
             components: components.collect(),
             correct: said_to_hold(evidence.chunk, outcomes),
+            lifted: evidence.lifted.as_ref().map(why_lifted),
         }
     };
     answer.evidence.iter().map(view).collect()
+}
+
+/// Such as `Raised: 2 people found that it answers “…”.`
+fn why_lifted(lifted: &Lifted) -> String {
+    let people = |count: u32| if count == 1 { "1 person".to_owned() } else { format!("{count} people") };
+    let (moved, count, verdict) = match lifted.by > 0.0 {
+        true => ("Raised", lifted.confirmed_by, "found that it answers"),
+        false => ("Lowered", lifted.rejected_by, "found that it does not answer"),
+    };
+    format!("{moved}: {} {verdict} “{}”.", people(count), lifted.question)
 }
 
 /// Cuts a passage into what the answer quotes and what it does not.

@@ -108,6 +108,7 @@ async fn what_is_said_of_an_answer_is_kept_with_its_decision() {
     assert_eq!(
         said,
         [
+            json!({"supported": 1.0}),
             json!({"thumb": "up", "comment": "just so"}),
             json!({"score": 0.5}),
             json!({"chunk": chunk, "correct": true}),

@@ -38,6 +38,7 @@ async fn every_described_route_answers() {
     GET /v1/decisions/{id}
     GET /v1/documents
     GET /v1/documents/{id}
+    GET /v1/learning
     GET /v1/models
     GET /v1/models/{id}
     POST /v1/chat/completions

@@ -7,6 +7,7 @@ mod bad_input;
 mod corpus;
 mod description;
 mod harness;
+mod learning;
 mod page;
 mod related;
 mod serving;

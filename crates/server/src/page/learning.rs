@@ -1,0 +1,205 @@
+//! The learning page: plots that are drawn here, each with the table that it is drawn from.
+
+use axum::extract::State;
+use axum::response::Html;
+use burnish_engine::{Bucket, Mean, Standing};
+use minijinja::context;
+use serde::Serialize;
+
+use super::answer::day_and_time;
+use super::{PageError, view};
+use crate::api::SMALLEST_SAMPLE;
+use crate::app::App;
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 160.0;
+
+/// A point of the plot of quality, in the units of the drawing.
+#[derive(Serialize)]
+struct Point {
+    x: f64,
+    y: f64,
+    /// The ends of its interval.
+    top: f64,
+    bottom: f64,
+}
+
+/// A piece of a stacked bar.
+#[derive(Serialize)]
+struct Piece {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+    /// Which strategy, by its place in the legend.
+    colour: usize,
+}
+
+#[derive(Serialize)]
+struct Row {
+    from: String,
+    decisions: usize,
+    quality: String,
+    taken: String,
+}
+
+#[derive(Serialize)]
+struct SegmentRow {
+    strategy: String,
+    query_type: String,
+    quality: String,
+    n: usize,
+    ms: String,
+}
+
+#[derive(Serialize)]
+struct FixedRow {
+    strategy: String,
+    value: String,
+    regret: String,
+    trusted: bool,
+    left: f64,
+    right: f64,
+    middle: f64,
+}
+
+#[derive(Serialize)]
+struct ExpectedRow {
+    strategy: String,
+    quality: String,
+    ms: String,
+    outcomes: u64,
+}
+
+#[derive(Serialize)]
+struct DriftRow {
+    strategy: String,
+    at: String,
+    shift: String,
+}
+
+pub(super) async fn learning(State(app): State<App>) -> Result<Html<String>, PageError> {
+    let shown = async {
+        let standing = app.engine.standing().await?;
+        let strategies = strategies(&standing);
+        let spent = standing.ledger.map(|ledger| {
+            let share = if ledger.expected > 0.0 { ledger.spent() / ledger.expected } else { 0.0 };
+            context! {
+                requests => ledger.requests, explored => ledger.explored,
+                spent => format!("{:.2}", ledger.spent()), expected => format!("{:.1}", ledger.expected),
+                share => format!("{:.2} %", 100.0 * share),
+            }
+        });
+        let values = context! {
+            here => "learning", width => WIDTH, height => HEIGHT, policy => standing.policy.clone(),
+            decisions => standing.decisions, judged => standing.judged,
+            quality => standing.mean_quality.as_ref().map(with_margin),
+            points => view(&points(&standing.series)), pieces => view(&pieces(&standing.series, &strategies)),
+            strategies, rows => view(&rows(&standing.series)), segments => view(&segments(&standing)),
+            fixed => view(&fixed(&standing)), mean_at => standing.mean_quality.map(|mean| WIDTH * mean.mean),
+            expected => view(&expected(&standing)), drift => view(&drift(&standing)), exploration => spent,
+            questions => standing.memory.0, votes => standing.memory.1,
+        };
+        app.templates.render("learning.html", values)
+    };
+    shown.await.map_err(|error| PageError { app: app.clone(), error })
+}
+
+/// Every strategy that was taken, in a fixed order.
+fn strategies(standing: &Standing) -> Vec<String> {
+    let mut names: Vec<String> =
+        standing.series.iter().flat_map(|bucket| bucket.taken.keys().map(ToString::to_string)).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn points(series: &[Bucket]) -> Vec<Point> {
+    let step = WIDTH / series.len().max(1) as f64;
+    let height = |quality: f64| HEIGHT * (1.0 - quality.clamp(0.0, 1.0));
+    let point = |(place, bucket): (usize, &Bucket)| {
+        let Mean { mean, margin, .. } = bucket.quality?;
+        let x = step * (place as f64 + 0.5);
+        Some(Point { x, y: height(mean), top: height(mean + margin), bottom: height(mean - margin) })
+    };
+    series.iter().enumerate().filter_map(point).collect()
+}
+
+fn pieces(series: &[Bucket], strategies: &[String]) -> Vec<Piece> {
+    let step = WIDTH / series.len().max(1) as f64;
+    let mut pieces = Vec::new();
+    for (place, bucket) in series.iter().enumerate() {
+        let mut y = 0.0;
+        for (strategy, count) in &bucket.taken {
+            let height = HEIGHT * *count as f64 / bucket.decisions.max(1) as f64;
+            let colour = strategies.iter().position(|name| *name == strategy.as_str()).unwrap_or(0) % 8;
+            pieces.push(Piece { x: step * place as f64, y, width: (step - 1.0).max(1.0), height, colour });
+            y += height;
+        }
+    }
+    pieces
+}
+
+fn rows(series: &[Bucket]) -> Vec<Row> {
+    let row = |bucket: &Bucket| {
+        let taken: Vec<String> =
+            bucket.taken.iter().map(|(strategy, count)| format!("{strategy} {count}")).collect();
+        Row {
+            from: day_and_time(bucket.from),
+            decisions: bucket.decisions,
+            quality: bucket.quality.as_ref().map(with_margin).unwrap_or_default(),
+            taken: taken.join(", "),
+        }
+    };
+    series.iter().map(row).collect()
+}
+
+fn segments(standing: &Standing) -> Vec<SegmentRow> {
+    let row = |segment: &burnish_engine::Segment| SegmentRow {
+        strategy: segment.strategy.to_string(),
+        query_type: segment.query_type.name().replace('_', " "),
+        quality: with_margin(&segment.quality),
+        n: segment.quality.n,
+        ms: format!("{:.1} ms", segment.latency_ms),
+    };
+    standing.segments.iter().map(row).collect()
+}
+
+fn fixed(standing: &Standing) -> Vec<FixedRow> {
+    let mean = standing.mean_quality.map_or(0.0, |mean| mean.mean);
+    let place = |value: f64| WIDTH * value.clamp(0.0, 1.0);
+    let row =
+        |(strategy, estimate): &(burnish_types::Strategy, burnish_learning::off_policy::Estimate)| FixedRow {
+            strategy: strategy.to_string(),
+            value: format!("{:.2} ({:.2} to {:.2})", estimate.value, estimate.low, estimate.high),
+            regret: format!("{:+.2}", estimate.value - mean),
+            trusted: estimate.effective_sample_size >= SMALLEST_SAMPLE,
+            left: place(estimate.low),
+            right: place(estimate.high),
+            middle: place(estimate.value),
+        };
+    standing.fixed.iter().map(row).collect()
+}
+
+fn expected(standing: &Standing) -> Vec<ExpectedRow> {
+    let row = |(strategy, prediction): &(burnish_types::Strategy, burnish_types::Prediction)| ExpectedRow {
+        strategy: strategy.to_string(),
+        quality: format!("{:.2} ± {:.2}", prediction.quality, prediction.quality_deviation),
+        ms: format!("{:.1} ms", prediction.latency_ms),
+        outcomes: prediction.outcomes,
+    };
+    standing.expected.iter().map(row).collect()
+}
+
+fn drift(standing: &Standing) -> Vec<DriftRow> {
+    let row = |event: &burnish_learning::learner::DriftEvent| DriftRow {
+        strategy: event.arm.clone(),
+        at: day_and_time(event.at),
+        shift: format!("{:+.2}", event.shift),
+    };
+    standing.drift.iter().rev().map(row).collect()
+}
+
+fn with_margin(mean: &Mean) -> String {
+    format!("{:.2} ± {:.2} (n = {})", mean.mean, mean.margin, mean.n)
+}

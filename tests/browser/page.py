@@ -267,7 +267,7 @@ def looks(page, question):
         page.resize(size)
         for scheme in ["light", "dark"]:
             page.scheme(scheme)
-            for path, name in [("/", "ask"), ("/documents", "documents"), ("/documents/1", "document")]:
+            for path, name in [("/", "ask"), ("/documents", "documents"), ("/documents/1", "document"), ("/learning", "learning")]:
                 page.open(path)
                 page.one("main")
                 shown(page, f"{name}-{device}-{scheme}", size)

@@ -80,8 +80,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
             };
             eval_adaptive::run(&context, &request)
         }
-        Command::Eval(Eval::Related(args)) => related::evaluate(&context, &args),
         Command::Replay(request) => replay::run(&context, &request),
+        Command::Eval(Eval::Related(args)) => related::evaluate(&context, &args),
         Command::Learn(command) => learn::run(&context, command),
         Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
         Command::Eval(Eval::Drift(args)) => eval_outcomes::drift(&context, args),

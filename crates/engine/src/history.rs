@@ -11,7 +11,7 @@ use burnish_learning::{QueryType, Settled, settle};
 use burnish_types::{ChunkId, Decision, Prediction, RequestId, Stage, StoredDecision, Strategy, Timestamp};
 
 use crate::planner::PINNED;
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, related};
 
 /// How far back the log is looked at.
 const WINDOW_MS: u64 = 30 * 24 * 3_600_000;
@@ -136,7 +136,8 @@ impl Engine {
                 if stored.decision.at >= to {
                     return Ok(found);
                 }
-                let settled = settle(&stored.outcomes, &shown(&stored));
+                let of_question = related::is_of_question(&stored.decision);
+                let settled = settle(&stored.outcomes, &shown(&stored)).filter(|_| of_question);
                 found.extend(settled.map(|settled| (stored.decision, settled)));
             }
         }
@@ -159,7 +160,7 @@ impl Engine {
 
 fn judged(stored: &StoredDecision) -> Option<Judged> {
     let decision = &stored.decision;
-    let choice = decision.choice()?;
+    let choice = decision.choice().filter(|_| related::is_of_question(decision))?;
     let timings = stored.answer.iter().flat_map(|answer| &answer.timings);
     Some(Judged {
         at: decision.at,

@@ -6,7 +6,7 @@ use burnish_learning::learner::{DriftEvent, Learner};
 use burnish_learning::policies::Ledger;
 use burnish_learning::predictor::Predictor;
 use burnish_learning::selection::{self, LABEL_WEIGHT};
-use burnish_learning::{FeatureVector, Memory, Recall, Settled, Start, Testimony, settle};
+use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony, settle};
 use burnish_types::{
     ChunkId, Embedder, Embedding, LoggedOutcome, Outcome, Query, Store, Strategy, UserContext,
 };
@@ -109,7 +109,7 @@ impl Fold {
     /// What all reports on the request say together takes the place of what they said before.
     fn learn(&mut self, logged: &LoggedOutcome, heard: &mut Heard) {
         // What is found related says nothing of how questions are best answered.
-        let of_question = related::start_of(&logged.decision) == Start::Question;
+        let of_question = related::is_of_question(&logged.decision);
         let Some(choice) = logged.decision.choice().filter(|_| of_question) else { return };
         let shown = Shown::of(logged).shown;
         let before = settle(&named(&logged.earlier, logged), &shown);

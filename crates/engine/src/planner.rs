@@ -1,10 +1,10 @@
 //! Turns a query into one plan among candidates, and says what each was expected to do.
 
+use burnish_learning::FeatureVector;
 use burnish_learning::learner::Learner;
 use burnish_learning::policies::{self, Ledger};
 use burnish_learning::predictor::Estimate;
 use burnish_learning::selection::{Offer, Selection, Wish};
-use burnish_learning::{FeatureVector, Start};
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
     Answerer, Candidate, Decision, Money, Plan, Prediction, Query, QueryFeatures, RequestId, Store, Strategy,
@@ -236,7 +236,7 @@ impl Planner {
 
 /// Counts a decision as the policy did when it was made.
 fn count(ledger: &mut Ledger, decision: &Decision) {
-    let counts = decision.policy != PINNED && related::start_of(decision) == Start::Question;
+    let counts = decision.policy != PINNED && related::is_of_question(decision);
     let Some(choice) = decision.choice().filter(|_| counts) else { return };
     ledger.requests += 1;
     if decision.charge > 0.0 {

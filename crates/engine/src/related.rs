@@ -114,6 +114,11 @@ pub(crate) fn start_of(decision: &Decision) -> Start {
     }
 }
 
+/// Whether `decision` is about a question, so that its outcomes say how questions are best answered.
+pub(crate) fn is_of_question(decision: &Decision) -> bool {
+    start_of(decision) == Start::Question
+}
+
 impl Engine {
     /// Finds passages like those of `related.to`, which are not among them, and records that, so that feedback can
     /// name it. Where nothing is known of a user the result is empty, and the decision's reason says so.

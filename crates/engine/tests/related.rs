@@ -12,7 +12,7 @@ use burnish_engine::{
 };
 use burnish_types::{
     ChunkId, Condition, DocumentId, EmbedError, Embedder, Embedding, Filter, Judgement, MetadataValue, Query,
-    SystemClock, UserContext,
+    SystemClock, Timestamp, UserContext,
 };
 use tempfile::TempDir;
 
@@ -258,7 +258,13 @@ fn feedback_on_what_is_related_moves_that_and_no_answers() {
         assert!(!names(&library.ask(foreign).unwrap())[..1].contains(&"stars-dwarf"), "another tenant's");
     };
     check(&library);
-    check(&library.reopened());
+    let library = library.reopened();
+    check(&library);
+    // Nothing of it is said of the strategies that answer questions.
+    let standing = library.runtime.block_on(library.engine.standing()).unwrap();
+    assert_eq!((standing.decisions, standing.judged), (2, 0), "the searches alone");
+    assert!(library.engine.learned().iter().all(|(_, expected)| expected.outcomes == 0));
+    assert!(library.engine.judged_decisions(Timestamp(0), Timestamp(u64::MAX)).unwrap().is_empty());
 }
 
 #[test]

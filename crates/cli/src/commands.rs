@@ -110,7 +110,8 @@ fn default_settings_as_json() -> Result<()> {
 fn check_settings(context: &Context) -> Result<()> {
     let config = &context.config;
     // Loading is part of the check: a folder that is no model is a wrong setting.
-    let embedder = parts::embedder(&config.embedding)?;
+    let embedder = parts::fitting_embedder(config)?;
+    parts::models(&config.models)?;
     let models: Vec<&str> = config.models.iter().map(|model| model.name.as_str()).collect();
     if context.json {
         return output::json(&json!({

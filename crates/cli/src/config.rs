@@ -1,5 +1,6 @@
 //! Settings in two stages: as they were written, then as values that cannot be wrong.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,24 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "burnish.toml";
 const VARIABLE_PREFIX: &str = "BURNISH_";
+/// Variables that are no settings: where the settings are, and what tests and measurements go by.
+const OTHER_VARIABLES: [&str; 7] = [
+    "BURNISH_CONFIG",
+    "BURNISH_SHARED_DATA",
+    "BURNISH_MODEL",
+    "BURNISH_BLESS",
+    "BURNISH_CRASH_ROUNDS",
+    "BURNISH_STORE_CRASH_DIRECTORY",
+    "BURNISH_STORE_CRASH_ROUND",
+];
+/// What serde calls numbers, in words.
+const NUMBERS: [(&str, &str); 5] = [
+    ("usize", "a whole number, not below 0"),
+    ("u64", "a whole number, not below 0"),
+    ("u32", "a whole number, not below 0"),
+    ("f64", "a number"),
+    ("f32", "a number"),
+];
 
 /// Settings as they were written.
 #[derive(Debug, Default, Deserialize)]
@@ -154,9 +173,23 @@ pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config> 
     if let Some(listen) = overrides.listen {
         set(&mut settings, "server", "listen", toml::Value::String(listen));
     }
-    let raw: Raw =
-        settings.try_into().map_err(|error: toml::de::Error| anyhow::anyhow!("{}", error.message()))?;
-    validate(raw)
+    validate(typed(settings)?)
+}
+
+/// The settings in the types that they have to have.
+fn typed(settings: toml::Table) -> Result<Raw> {
+    settings.try_into().map_err(|error: toml::de::Error| {
+        // The key comes after the message, in a line of its own.
+        let said = error.to_string();
+        let key = said.lines().last().and_then(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+        let reason = NUMBERS.iter().fold(error.message().to_owned(), |text, (name, words)| {
+            text.replace(&format!("expected {name}"), &format!("expected {words}"))
+        });
+        match key {
+            Some(key) => anyhow::anyhow!("{key}: {reason}"),
+            None => anyhow::anyhow!("{reason}"),
+        }
+    })
 }
 
 fn merge_file(settings: &mut toml::Table, file: &Path) -> Result<()> {
@@ -201,6 +234,7 @@ fn merge_variables(
     settings: &mut toml::Table,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<()> {
+    let mut unknown = Vec::new();
     for (variable, text) in variables {
         let Some(name) = variable.strip_prefix(VARIABLE_PREFIX) else { continue };
         let name = name.to_lowercase();
@@ -208,7 +242,10 @@ fn merge_variables(
             let key = name.strip_prefix(section.as_str())?.strip_prefix('_')?;
             value.as_table()?.contains_key(key).then(|| (section.clone(), key.to_owned()))
         });
-        let Some((section, key)) = place else { continue };
+        let Some((section, key)) = place else {
+            unknown.push((variable, text));
+            continue;
+        };
         let default = &settings[&section][&key];
         let value = match default {
             toml::Value::Integer(_) => text.parse().map(toml::Value::Integer).ok(),
@@ -223,7 +260,73 @@ fn merge_variables(
         let value = value.with_context(|| format!("{variable}: `{text}` is not {}", default.type_str()))?;
         set(settings, &section, &key, value);
     }
-    Ok(())
+    let stray =
+        unknown.iter().find(|(variable, text)| !is_other(variable, text) && !is_secret(settings, variable));
+    match stray {
+        Some((variable, _)) => bail!("{variable}: {}", no_setting(settings, variable)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a variable that begins as ours do is known not to be a setting. Kubernetes tells every container of
+/// services by such names: of `burnish` by `BURNISH_SERVICE_HOST`, `BURNISH_PORT`, `BURNISH_PORT_80_TCP`, ….
+fn is_other(variable: &str, text: &str) -> bool {
+    let of_service = ["_SERVICE_HOST", "_SERVICE_PORT", "_TCP", "_UDP", "_SCTP"];
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| text.starts_with(scheme));
+    OTHER_VARIABLES.contains(&variable)
+        || of_service[..2].iter().any(|part| variable.contains(part))
+        || variable.contains("_PORT_") && of_service[2..].iter().any(|part| variable.contains(part))
+        || variable.ends_with("_PORT") && is_address
+}
+
+/// Whether a setting names the variable as one that holds a key.
+fn is_secret(settings: &toml::Table, variable: &str) -> bool {
+    settings.values().any(|value| match value {
+        toml::Value::Table(section) => {
+            section.iter().any(|(key, value)| key.ends_with("_env") && value.as_str() == Some(variable))
+        }
+        toml::Value::Array(items) => items
+            .iter()
+            .filter_map(toml::Value::as_table)
+            .any(|item| item.get("api_key_env").and_then(toml::Value::as_str) == Some(variable)),
+        _ => false,
+    })
+}
+
+/// What to do about a variable that sets nothing.
+fn no_setting(settings: &toml::Table, variable: &str) -> String {
+    if variable.starts_with("BURNISH_MODELS") {
+        return "models are set in the file, as [[models]]; a variable may hold the key that `api_key_env` names"
+            .to_owned();
+    }
+    let sections = settings.iter().filter_map(|(section, value)| Some((section, value.as_table()?)));
+    let names = sections.flat_map(|(section, keys)| {
+        keys.keys().map(move |key| format!("{VARIABLE_PREFIX}{section}_{key}").to_uppercase())
+    });
+    let nearest = names.map(|name| (distance(variable, &name), name)).min();
+    match nearest {
+        Some((far, name)) if far <= variable.len() / 4 => {
+            format!("there is no such setting; is {name} meant?")
+        }
+        _ => "there is no such setting; `burnish config default` prints all, and a variable is named \
+              BURNISH_SECTION_KEY"
+            .to_owned(),
+    }
+}
+
+/// How many characters must be put in, left out or changed to make `a` of `b` (Levenshtein 1966).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (place, in_a) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], place + 1);
+        for (column, in_b) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(in_a != *in_b);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
@@ -293,6 +396,10 @@ fn validate(raw: Raw) -> Result<Config> {
         ..ServerSettings::default()
     };
     let models = models.into_iter().map(validate_model).collect::<Result<Vec<_>>>()?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = models.iter().find(|model| !names.insert(model.name.as_str())) {
+        bail!("models: two are called `{}`; give one of them another name", twice.name);
+    }
     Ok(Config { engine, listen, server, embedding: validate_embedding(embedding)?, models })
 }
 
@@ -313,7 +420,8 @@ fn validate_embedding(raw: RawEmbedding) -> Result<EmbeddingConfig> {
 
 fn validate_model(raw: RawModel) -> Result<ModelConfig> {
     let RawModel { name, url, model, api_key_env } = raw;
-    if name.is_empty() || name == "burnish" || name.starts_with("burnish/") {
+    let taken = ["", "burnish", "extractive"].contains(&name.as_str());
+    if taken || name.starts_with("burnish/") {
         bail!("models: the name `{name}` is empty or taken; give the model another one");
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {
@@ -368,7 +476,7 @@ mod tests {
         merge_file(&mut settings, &path)?;
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         merge_variables(&mut settings, variables)?;
-        validate(settings.try_into()?)
+        validate(typed(settings)?)
     }
 
     #[test]
@@ -386,7 +494,7 @@ mod tests {
             ("BURNISH_SERVER_LISTEN", "127.0.0.1:2"),
             ("BURNISH_PLANNER_STRATEGIES", "dense, rrf"),
             ("BURNISH_ANSWER_CONTEXT_TOKENS", "99"),
-            ("BURNISH_UNRELATED", "x"),
+            ("OTHER_UNRELATED", "x"),
         ];
         let config = with(file, &variables).unwrap();
         assert_eq!(config.listen.port(), 2);
@@ -414,6 +522,18 @@ mod tests {
                 "[[models]]\nname = \"m\"\nurl = \"http://x\"\nmodel = \"m\"\napi_key_env = \"BURNISH_NO_SUCH\"",
                 "BURNISH_NO_SUCH",
             ),
+            (
+                "[[models]]\nname = \"m\"\nurl = \"http://x\"\nmodel = \"a\"\n\
+                 [[models]]\nname = \"m\"\nurl = \"http://y\"\nmodel = \"b\"",
+                "two are called `m`",
+            ),
+            ("[[models]]\nname = \"extractive\"\nurl = \"http://x\"\nmodel = \"m\"", "taken"),
+            ("[[models]]\nname = \"m\"\nmodel = \"m\"", "url"),
+            ("[[models]]\nname = 7\nurl = \"http://x\"\nmodel = \"m\"", "models.name: "),
+            ("[server]\nmax_upload_mib = \"64\"", "server.max_upload_mib: "),
+            ("[server]\nmax_upload_mib = -1", "a whole number, not below 0"),
+            ("[server]\nhost_names = \"x\"", "server.host_names: "),
+            ("[answer]\nsmallest_support = \"x\"", "expected a number"),
             ("listen = 1", "no section"),
             ("[server", "not valid TOML"),
         ];
@@ -423,5 +543,48 @@ mod tests {
         }
         let error = with("", &[("BURNISH_ANSWER_CONTEXT_TOKENS", "many")]).unwrap_err();
         assert!(format!("{error:#}").contains("many"));
+    }
+
+    #[test]
+    fn variables_that_set_nothing_are_refused() {
+        let file = "[embedding]\napi_key_env = \"BURNISH_KEY_A\"\n\
+                    [[models]]\nname = \"m\"\nurl = \"http://x\"\nmodel = \"m\"\napi_key_env = \"BURNISH_KEY_B\"\n";
+        let mut settings: toml::Table = toml::from_str(DEFAULT).unwrap();
+        settings.extend(toml::from_str::<toml::Table>(file).unwrap());
+        let cases = [
+            ("BURNISH_SERVER_LISTN", "x", Some("is BURNISH_SERVER_LISTEN meant")),
+            ("BURNISH_LISTEN", "x", Some("config default")),
+            ("BURNISH_STORE_DATE", "x", Some("is BURNISH_STORE_DATA meant")),
+            ("BURNISH_MODELS_NAME", "x", Some("[[models]]")),
+            ("BURNISH_UNRELATED", "x", Some("config default")),
+            ("BURNISH_PORT", "8080", Some("no such setting")),
+            ("BURNISH_KEY_C", "x", Some("no such setting")),
+            ("BURNISH_KEY_A", "x", None),
+            ("BURNISH_KEY_B", "x", None),
+            ("BURNISH_SHARED_DATA", "x", None),
+            ("BURNISH_CONFIG", "x", None),
+            ("BURNISH_SERVICE_HOST", "10.0.0.1", None),
+            ("BURNISH_REDIS_SERVICE_PORT_HTTP", "80", None),
+            ("BURNISH_PORT", "tcp://10.0.0.1:80", None),
+            ("BURNISH_PORT_80_TCP_ADDR", "10.0.0.1", None),
+        ];
+        for (variable, value, expected) in cases {
+            let variables = std::iter::once((variable.to_owned(), value.to_owned()));
+            let outcome = merge_variables(&mut settings.clone(), variables);
+            match expected {
+                None => assert!(outcome.is_ok(), "{variable}: {outcome:?}"),
+                Some(expected) => {
+                    let error = outcome.unwrap_err().to_string();
+                    assert!(error.starts_with(variable) && error.contains(expected), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn distances_count_edits() {
+        for (a, b, expected) in [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("kitten", "sitting", 3)] {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
+        }
     }
 }

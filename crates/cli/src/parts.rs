@@ -13,7 +13,7 @@ use crate::config::{Config, EmbeddingConfig, ModelConfig};
 /// Opens the data directory with everything that the settings name.
 pub(crate) fn engine(config: &Config) -> Result<Arc<Engine>> {
     let parts = Parts {
-        embedder: embedder(&config.embedding)?,
+        embedder: fitting_embedder(config)?,
         models: models(&config.models)?,
         clock: Arc::new(SystemClock),
     };
@@ -35,7 +35,29 @@ pub(crate) fn embedder(config: &EmbeddingConfig) -> Result<Arc<dyn Embedder>> {
     }
 }
 
-fn models(configs: &[ModelConfig]) -> Result<Vec<Arc<dyn LanguageModel>>> {
+/// As [`embedder`], where its limit is one for the chunks as well.
+pub(crate) fn fitting_embedder(config: &Config) -> Result<Arc<dyn Embedder>> {
+    let embedder = embedder(&config.embedding)?;
+    // How much a remote model looks at is not known.
+    if matches!(config.embedding, EmbeddingConfig::Local { .. }) {
+        check_chunks(config.engine.chunking.max_tokens, embedder.max_tokens())?;
+    }
+    Ok(embedder)
+}
+
+/// What the encoder does not look at would not be found by meaning, and nothing would say so.
+fn check_chunks(max_tokens: usize, limit: usize) -> Result<()> {
+    if max_tokens > limit {
+        bail!(
+            "chunking.max_tokens: {max_tokens} is more than the {limit} tokens that the embedding model looks at; \
+             set {limit} or less"
+        );
+    }
+    Ok(())
+}
+
+/// The language models of the settings.
+pub(crate) fn models(configs: &[ModelConfig]) -> Result<Vec<Arc<dyn LanguageModel>>> {
     let model = |config: &ModelConfig| -> Result<Arc<dyn LanguageModel>> {
         let mut settings = Settings::new(&config.url, &config.model);
         settings.name = config.name.clone();
@@ -43,4 +65,16 @@ fn models(configs: &[ModelConfig]) -> Result<Vec<Arc<dyn LanguageModel>>> {
         Ok(Arc::new(OpenAiModel::new(settings).with_context(|| format!("the model `{}`", config.name))?))
     };
     configs.iter().map(model).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_fit_into_what_the_encoder_looks_at() {
+        assert!(check_chunks(254, 254).is_ok());
+        let said = check_chunks(255, 254).unwrap_err().to_string();
+        assert!(said.contains("chunking.max_tokens: 255") && said.contains("254 or less"), "{said}");
+    }
 }

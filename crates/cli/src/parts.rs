@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burnish_embedding::{CachedEmbedder, LocalEncoder, RemoteEmbedder, RemoteSettings};
 use burnish_engine::{Engine, Parts};
 use burnish_llm::{ApiKey, OpenAiModel, Settings};

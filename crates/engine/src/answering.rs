@@ -42,7 +42,7 @@ pub enum AnswerEvent {
 }
 
 /// Everything that the end of an answer needs.
-struct Ending {
+pub(crate) struct Ending {
     engine: Arc<Engine>,
     decision: Decision,
     recorded: Recorded,
@@ -58,13 +58,38 @@ struct Ending {
 }
 
 /// What was written.
-struct Written {
+pub(crate) struct Written {
     text: String,
     found: bool,
     citations: Vec<Citation>,
     usage: Usage,
     degraded: Option<String>,
     finish_reason: String,
+}
+
+impl Ending {
+    /// Of a plan whose answer is being written from now on.
+    pub(crate) fn new(engine: &Arc<Engine>, retrieved: Retrieved) -> Self {
+        let Retrieved { decision, evidence, timings, recorded, degraded } = retrieved;
+        let strategy = decision.choice().map(|choice| &choice.plan.strategy);
+        Self {
+            consulted: strategy.is_none_or(|strategy| engine.consults_documents(strategy)),
+            engine: Arc::clone(engine),
+            decision,
+            recorded,
+            evidence,
+            shown: 0,
+            degraded,
+            timings,
+            started: Instant::now(),
+        }
+    }
+
+    /// The answer that a model gave in one piece, having been shown all the evidence.
+    pub(crate) fn model_wrote(&mut self, text: String, usage: Usage) -> Written {
+        self.shown = self.evidence.len();
+        Written { usage, ..written(text, self) }
+    }
 }
 
 impl Engine {
@@ -75,24 +100,23 @@ impl Engine {
         pinned: Pinned,
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
-        let asked = query.clone();
-        let Retrieved { decision, evidence, timings, recorded, degraded } =
-            self.retrieve(query, pinned).await?;
-        let plan = decision.choice().map(|candidate| candidate.plan.clone());
-        let answerer = plan.as_ref().map_or(Answerer::Extractive, |plan| plan.answerer.clone());
-        let consulted = plan.as_ref().is_none_or(|plan| self.consults_documents(&plan.strategy));
+        let retrieved = self.retrieve(query.clone(), pinned).await?;
+        self.answer_retrieved(query, retrieved, sampling).await
+    }
+
+    /// Answers a question whose passages were found.
+    pub(crate) async fn answer_retrieved(
+        self: &Arc<Self>,
+        asked: Query,
+        retrieved: Retrieved,
+        sampling: Sampling,
+    ) -> Result<Answering, EngineError> {
+        let (decision, evidence) = (retrieved.decision.clone(), retrieved.evidence.clone());
+        let plan = decision.choice().map(|candidate| &candidate.plan);
+        let answerer = plan.map_or(Answerer::Extractive, |plan| plan.answerer.clone());
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
-        let mut ending = Ending {
-            engine: Arc::clone(self),
-            decision: decision.clone(),
-            recorded,
-            evidence: evidence.clone(),
-            shown: 0,
-            consulted,
-            degraded,
-            timings,
-            started: Instant::now(),
-        };
+        let mut ending = Ending::new(self, retrieved);
+        let consulted = ending.consulted;
         let model = match &answerer {
             Answerer::Model(name) => self.models.iter().find(|model| model.name() == name),
             Answerer::Extractive | Answerer::Passages => None,
@@ -173,14 +197,7 @@ async fn start(
 
 /// Passes a model's words on as they come. The decision is written meanwhile.
 fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
-    let written = Written {
-        text: String::new(),
-        found: true,
-        citations: Vec::new(),
-        usage: Usage::default(),
-        degraded: None,
-        finish_reason: "stop".to_owned(),
-    };
+    let written = written(String::new(), &ending);
     Box::pin(stream::unfold(Some((ending, words, written)), |state| async {
         let (ending, mut words, mut written) = state?;
         loop {
@@ -195,8 +212,8 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
                 }
                 Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
                 None => {
-                    written.citations = prompt::citations(&written.text, &ending.evidence[..ending.shown]);
-                    written.found = ending.consulted && !written.text.contains(prompt::NOT_FOUND);
+                    let Written { usage, finish_reason, text, .. } = written;
+                    let written = Written { usage, finish_reason, ..self::written(text, &ending) };
                     return Some((finish(ending, written).await, None));
                 }
             }
@@ -204,8 +221,20 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
     }))
 }
 
+/// What a model wrote, with what its markers point at.
+fn written(text: String, ending: &Ending) -> Written {
+    Written {
+        found: ending.consulted && !text.contains(prompt::NOT_FOUND),
+        citations: prompt::citations(&text, &ending.evidence[..ending.shown]),
+        usage: Usage::default(),
+        degraded: None,
+        finish_reason: "stop".to_owned(),
+        text,
+    }
+}
+
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
-async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
+pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
     let Ending { engine, decision, recorded, evidence, mut timings, started, .. } = ending;
     let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
     timings.push(timing(Stage::Generate, started));

@@ -1,6 +1,7 @@
 //! The loop itself: a query becomes a plan, the plan an answer, and outcomes become better plans.
 
 mod answering;
+mod batch;
 mod corpus;
 mod error;
 mod extractive;
@@ -24,6 +25,7 @@ use burnish_store::SqliteStore;
 use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy};
 
 pub use answering::{AnswerEvent, Answering, Sampling};
+pub use batch::{Ask, Batched};
 pub use corpus::Agreement;
 pub use error::EngineError;
 pub use feedback::Report;
@@ -33,7 +35,7 @@ pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
-pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
+pub use settings::{AnswerSettings, BatchSettings, EngineSettings, PlannerSettings};
 
 use corpus::Corpus;
 use learned::Learned;

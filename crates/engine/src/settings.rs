@@ -13,6 +13,8 @@ pub struct EngineSettings {
     pub planner: PlannerSettings,
     /// How answers are written.
     pub answer: AnswerSettings,
+    /// How several questions are answered at once.
+    pub batch: BatchSettings,
     /// How documents are cut.
     pub chunking: Chunking,
     /// What a file may cost to read.
@@ -26,6 +28,7 @@ impl EngineSettings {
             data: data.into(),
             planner: PlannerSettings::default(),
             answer: AnswerSettings::default(),
+            batch: BatchSettings::default(),
             chunking: Chunking::default(),
             limits: Limits::default(),
         }
@@ -71,5 +74,22 @@ pub struct AnswerSettings {
 impl Default for AnswerSettings {
     fn default() -> Self {
         Self { context_tokens: 1_600, smallest_support: 0.32 }
+    }
+}
+
+/// How several questions are answered at once.
+#[derive(Clone, Debug)]
+pub struct BatchSettings {
+    /// The most questions that a model is asked at once; 1 asks each alone.
+    pub size: usize,
+    /// The most tokens of a shared context, as a share in (0, 1] of what its questions would take alone.
+    pub kept_context: f64,
+    /// Requests to models that are under way at one time.
+    pub parallel: usize,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self { size: 8, kept_context: 0.5, parallel: 4 }
     }
 }

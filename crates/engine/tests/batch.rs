@@ -1,0 +1,248 @@
+//! Several questions at once: over one shared context where that can be, and never with another's answer.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use burnish_engine::{
+    Ask, Batched, Engine, EngineError, EngineSettings, IngestOptions, Parts, Pinned, Sampling,
+};
+use burnish_types::{
+    Answerer, BoxFuture, EmbedError, Embedder, Embedding, Filter, LanguageModel, ModelError, ModelEvent,
+    ModelRequest, ModelStream, Query, SystemClock, Usage, UserContext,
+};
+use futures_util::stream;
+use serde_json::json;
+
+const DIMENSIONS: usize = 64;
+
+/// Texts that share words are near each other.
+struct WordVectors;
+
+impl Embedder for WordVectors {
+    fn model(&self) -> &str {
+        "word-vectors"
+    }
+
+    fn dimensions(&self) -> usize {
+        DIMENSIONS
+    }
+
+    fn max_tokens(&self) -> usize {
+        256
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        Ok(texts.iter().map(|text| vector(text)).collect())
+    }
+}
+
+fn vector(text: &str) -> Embedding {
+    let mut sum = vec![0.001f32; DIMENSIONS];
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3) {
+        let seed = word.to_lowercase().bytes().fold(7u64, |hash, byte| hash * 31 + u64::from(byte));
+        let mut random = fastrand::Rng::with_seed(seed);
+        sum.iter_mut().for_each(|value| *value += random.f32() - 0.5);
+    }
+    let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
+    sum.iter().map(|value| value / norm).collect()
+}
+
+/// What the model does with several questions.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    /// Answers each.
+    Obedient,
+    /// Leaves every second one out.
+    Forgetful,
+    /// Says something that can't be read.
+    Garbled,
+    /// Fails.
+    Failing,
+}
+
+/// Answers the question about a room with the passage that names it, as a careful model would, and keeps what it was asked.
+struct Reader {
+    manner: Manner,
+    requests: Mutex<Vec<ModelRequest>>,
+}
+
+impl Reader {
+    fn new(manner: Manner) -> Arc<Self> {
+        Arc::new(Self { manner, requests: Mutex::default() })
+    }
+
+    /// The words of all prompts, and how many there were.
+    fn asked(&self) -> (usize, usize) {
+        let requests = self.requests.lock().unwrap();
+        let messages = requests.iter().flat_map(|request| &request.messages);
+        (messages.map(|message| message.content.split_whitespace().count()).sum(), requests.len())
+    }
+}
+
+impl LanguageModel for Reader {
+    fn name(&self) -> &str {
+        "reader"
+    }
+
+    fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
+        let material = request.messages[0].content.clone();
+        let asked = request.messages.last().unwrap().content.clone();
+        self.requests.lock().unwrap().push(request);
+        let answer = |question: &str| {
+            let room = question.split("room ").nth(1).unwrap().trim_end_matches('?');
+            let passage = material.split("\n\n").find(|passage| passage.contains(&format!("Room {room} ")));
+            let (number, text) =
+                passage.and_then(|passage| passage.split_once(']')).unwrap_or(("[0", "nothing"));
+            format!("{} {number}]", text.trim())
+        };
+        let several = asked.starts_with("Question 1:");
+        let text = match (several, self.manner) {
+            (false, _) => answer(&asked),
+            (true, Manner::Garbled) => "As a model I had rather not.".to_owned(),
+            (true, Manner::Failing) => {
+                let (model, reason) = ("reader".to_owned(), "away".to_owned());
+                return Box::pin(async { Err(ModelError::Unreachable { model, reason }) });
+            }
+            (true, manner) => {
+                let entries: Vec<_> = asked
+                    .lines()
+                    .enumerate()
+                    .filter(|(place, _)| manner == Manner::Obedient || place % 2 == 0)
+                    .map(|(place, line)| json!({"question": place + 1, "answer": answer(line)}))
+                    .collect();
+                json!({"answers": entries}).to_string()
+            }
+        };
+        let usage = Some(Usage { input_tokens: 1_000, output_tokens: 101 });
+        let finished = ModelEvent::Finished { reason: "stop".to_owned(), usage };
+        let events: ModelStream = Box::pin(stream::iter([Ok(ModelEvent::Text(text)), Ok(finished)]));
+        Box::pin(async { Ok(events) })
+    }
+}
+
+const ROOMS: usize = 24;
+
+fn open(folder: &Path, model: Arc<Reader>) -> Arc<Engine> {
+    let library = folder.join("library");
+    std::fs::create_dir_all(&library).unwrap();
+    for room in 0..ROOMS {
+        let words = ["amber", "birch", "cedar", "delta", "ember", "fjord"][room / 4];
+        let text = format!(
+            "Room {room} is the {words} room. It seats {} people, has a {words} door, and is booked by the {words} desk.",
+            room + 3
+        );
+        std::fs::write(library.join(format!("room-{room}.txt")), text).unwrap();
+    }
+    let parts = Parts { embedder: Arc::new(WordVectors), models: vec![model], clock: Arc::new(SystemClock) };
+    let engine = Engine::open(EngineSettings::new(folder.join("data")), parts).unwrap();
+    engine.ingest(&[library], IngestOptions::default(), &|_| {}).unwrap();
+    engine
+}
+
+fn ask(room: usize) -> Ask {
+    let query = Query {
+        text: format!("How many people are seated in room {room}?"),
+        conversation: Vec::new(),
+        user: UserContext::default(),
+        filter: Filter::default(),
+        top_k: 6,
+        target_quality: 0.8,
+        budget: None,
+    };
+    Ask { query, pinned: Pinned::default(), sampling: Sampling::default() }
+}
+
+fn answer_all(engine: &Arc<Engine>, asks: Vec<Ask>) -> Vec<Result<Batched, EngineError>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(engine.answer_batch(asks))
+}
+
+/// Whether the answer is that of its own question, cited by its own evidence.
+fn is_right(room: usize, batched: &Batched) -> bool {
+    let answer = &batched.answer;
+    let [citation] = answer.citations.as_slice() else { return false };
+    let cited = &answer.evidence[citation.marker as usize - 1];
+    batched.decision.query.ends_with(&format!("room {room}?"))
+        && answer.text.contains(&format!("Room {room} is"))
+        && citation.chunk == cited.chunk
+        && cited.text.contains(&format!("Room {room} is"))
+}
+
+#[test]
+fn every_answer_is_at_its_own_question_whatever_the_model_does() {
+    for manner in [Manner::Obedient, Manner::Forgetful, Manner::Garbled, Manner::Failing] {
+        let folder = tempfile::tempdir().unwrap();
+        let reader = Reader::new(manner);
+        let engine = open(folder.path(), Arc::clone(&reader));
+        let results = answer_all(&engine, (0..ROOMS).map(ask).collect());
+        assert_eq!(results.len(), ROOMS);
+        let results: Vec<Batched> = results.into_iter().map(Result::unwrap).collect();
+        let wrong: Vec<usize> = (0..ROOMS).filter(|room| !is_right(*room, &results[*room])).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let together = results.iter().filter(|batched| batched.together > 1).count();
+        let (_, requests) = reader.asked();
+        match manner {
+            Manner::Obedient => assert!(together == ROOMS && requests <= ROOMS / 4, "{together} {requests}"),
+            Manner::Forgetful => assert!((ROOMS / 3..ROOMS).contains(&together), "{together}"),
+            Manner::Garbled | Manner::Failing => assert_eq!(together, 0),
+        }
+    }
+}
+
+#[test]
+fn a_shared_context_takes_fewer_words_than_the_questions_take_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader::new(Manner::Obedient);
+    let engine = open(folder.path(), Arc::clone(&reader));
+    let asks: Vec<Ask> = (0..ROOMS).map(ask).collect();
+    for ask in &asks {
+        assert!(answer_all(&engine, vec![ask.clone()])[0].is_ok());
+    }
+    let (alone, _) = reader.asked();
+    answer_all(&engine, asks);
+    let together = reader.asked().0 - alone;
+    assert!(together as f64 <= 0.6 * alone as f64, "{together} of {alone}");
+}
+
+#[test]
+fn what_a_reply_cost_is_shared_out_to_the_last_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader::new(Manner::Obedient);
+    let engine = open(folder.path(), Arc::clone(&reader));
+    let results = answer_all(&engine, (0..7).map(ask).collect());
+    let usages = results.iter().map(|result| result.as_ref().unwrap().answer.usage);
+    let (read, written) = usages
+        .fold((0, 0), |(read, written), usage| (read + usage.input_tokens, written + usage.output_tokens));
+    let (_, requests) = reader.asked();
+    assert_eq!((read, written), (1_000 * requests as u64, 101 * requests as u64));
+}
+
+#[test]
+fn tenants_and_filters_never_share_a_context_and_a_bad_question_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader::new(Manner::Obedient);
+    let engine = open(folder.path(), Arc::clone(&reader));
+    let mut asks: Vec<Ask> = (0..8).map(ask).collect();
+    for (place, ask) in asks.iter_mut().enumerate() {
+        ask.query.user.tenant = (place % 2 == 0).then(|| "acme".to_owned());
+    }
+    asks[3].query.text = "  ".to_owned();
+    asks[5].pinned.answerer = Some(Answerer::Extractive);
+    let results = answer_all(&engine, asks);
+    assert!(matches!(results[3], Err(EngineError::InvalidQuery(_))));
+    let together: Vec<usize> =
+        results.iter().map(|result| result.as_ref().map_or(0, |batched| batched.together)).collect();
+    assert_eq!(together, [4, 2, 4, 0, 4, 1, 4, 2]);
+    let requests = reader.requests.lock().unwrap();
+    let mixed = requests.iter().any(|request| {
+        let asked = &request.messages[1].content;
+        asked.contains("room 0?") && asked.contains("room 1?")
+    });
+    assert!(!mixed && requests.len() == 2);
+}

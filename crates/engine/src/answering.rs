@@ -8,13 +8,14 @@ use burnish_types::{
     ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
 /// How the caller wants a model to write.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// The most tokens to write.
     pub max_tokens: Option<u32>,

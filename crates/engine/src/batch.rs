@@ -1,13 +1,18 @@
 //! Several questions at once: those whose passages overlap are asked together, over one shared context.
 
 mod groups;
+mod jobs;
 mod reply;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use burnish_types::{Answer, Answerer, ChunkId, Decision, Evidence, ModelEvent, ModelRequest, Query, Usage};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use burnish_types::{
+    Answer, Answerer, ChunkId, Decision, Embedding, Evidence, Filter, LanguageModel, ModelError, ModelEvent,
+    ModelRequest, Query, Usage,
+};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 
 use crate::answering::{Ending, finish};
 use crate::pipeline::Retrieved;
@@ -15,11 +20,13 @@ use crate::{AnswerEvent, Engine, EngineError, Pinned, Sampling, prompt};
 
 use groups::{Asked, Bounds, Group};
 
+pub use jobs::{BatchQuestion, BatchVerdict, DescribeError};
+
 /// Questions whose passages are looked for at one time.
 const RETRIEVALS: usize = 4;
 
 /// One question of several.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
     /// The question.
     pub query: Query,
@@ -47,19 +54,35 @@ struct Prepared {
     retrieved: Retrieved,
 }
 
+/// What is asked about several questions at once.
+struct Together {
+    model: Arc<dyn LanguageModel>,
+    request: ModelRequest,
+    shared: Vec<Evidence>,
+}
+
 /// Questions share a context only where all of this is the same: nobody is shown what another may not see.
 #[derive(PartialEq)]
 struct Common<'a> {
     model: &'a str,
     tenant: Option<&'a str>,
-    filter: &'a burnish_types::Filter,
+    filter: &'a Filter,
     temperature: Option<f32>,
 }
 
 impl Engine {
     /// Answers every question; the results are in the order of the questions. One that fails does not touch the others.
     pub async fn answer_batch(self: &Arc<Self>, asks: Vec<Ask>) -> Vec<Result<Batched, EngineError>> {
-        let mut results: BTreeMap<usize, Result<Batched, EngineError>> = BTreeMap::new();
+        let results: BTreeMap<usize, _> = self.answer_as_they_come(asks).await.collect().await;
+        results.into_values().collect()
+    }
+
+    /// As [`Self::answer_batch`], with each result and the place of its question once it is there.
+    async fn answer_as_they_come(
+        self: &Arc<Self>,
+        asks: Vec<Ask>,
+    ) -> impl Stream<Item = (usize, Result<Batched, EngineError>)> + Send + use<> {
+        let mut failed = Vec::new();
         let mut prepared: Vec<Prepared> = Vec::new();
         let retrievals = stream::iter(asks.into_iter().enumerate()).map(|(place, ask)| async move {
             let found = self.retrieve(ask.query.clone(), ask.pinned.clone()).await;
@@ -69,16 +92,19 @@ impl Engine {
         while let Some((place, found)) = retrievals.next().await {
             match found {
                 Ok(found) => prepared.push(found),
-                Err(error) => drop(results.insert(place, Err(error))),
+                Err(error) => failed.push((place, Err(error))),
             }
         }
-        let mut answering = stream::iter(self.grouped(prepared).await)
-            .map(|(members, passages)| self.answer_group(members, passages))
-            .buffer_unordered(self.settings.batch.parallel.max(1));
-        while let Some(answered) = answering.next().await {
-            results.extend(answered);
-        }
-        results.into_values().collect()
+        let groups = self.grouped(prepared).await;
+        let engine = Arc::clone(self);
+        let answers = stream::iter(groups)
+            .map(move |(members, passages)| {
+                let engine = Arc::clone(&engine);
+                async move { engine.answer_group(members, passages).await }
+            })
+            .buffer_unordered(self.settings.batch.parallel.max(1))
+            .flat_map(stream::iter);
+        stream::iter(failed).chain(answers)
     }
 
     /// The groups with the passages that each shares.
@@ -94,7 +120,10 @@ impl Engine {
             left = others;
             alike.push(first);
             alike.sort_by_key(|one| one.place);
-            let asked = self.asked(&alike).await;
+            let texts = alike.iter().map(|one| one.ask.query.text.clone()).collect();
+            // Without embeddings, questions are grouped by their passages alone.
+            let embeddings = self.embeddings(texts).await.unwrap_or_default();
+            let asked = self.asked(&alike, embeddings);
             let bounds = Bounds { size: self.settings.batch.size, kept: self.settings.batch.kept_context };
             let mut alike: Vec<Option<Prepared>> = alike.into_iter().map(Some).collect();
             for Group { members, passages } in groups::groups(&asked, bounds) {
@@ -120,14 +149,16 @@ impl Engine {
         })
     }
 
-    async fn asked(self: &Arc<Self>, prepared: &[Prepared]) -> Vec<Asked> {
-        let texts: Vec<String> = prepared.iter().map(|one| one.ask.query.text.clone()).collect();
-        let embeddings = self.blocking(move |engine| {
+    async fn embeddings(self: &Arc<Self>, texts: Vec<String>) -> Result<Vec<Embedding>, EngineError> {
+        self.blocking(move |engine| {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             Ok(engine.embedder.embed(&texts)?)
-        });
-        // Without them, questions are grouped by their passages alone.
-        let mut embeddings = embeddings.await.unwrap_or_default().into_iter();
+        })
+        .await
+    }
+
+    fn asked(&self, prepared: &[Prepared], embeddings: Vec<Embedding>) -> Vec<Asked> {
+        let mut embeddings = embeddings.into_iter();
         let asked = |one: &Prepared| {
             let budget = one.retrieved.decision.choice().map_or(0, |choice| choice.plan.context_tokens);
             let packed = prompt::pack(&one.retrieved.evidence, budget, |text| self.count_tokens(text));
@@ -148,8 +179,18 @@ impl Engine {
         passages: Vec<ChunkId>,
     ) -> Vec<(usize, Result<Batched, EngineError>)> {
         let together = members.len();
-        let said = if together > 1 { self.ask_together(&members, &passages).await } else { None };
-        let Some((shared, said, usage)) = said else {
+        let prompt = if together > 1 { self.prompt_together(&members, &passages) } else { None };
+        let replied = match prompt {
+            Some(Together { model, request, shared }) => match whole(model.as_ref(), request).await {
+                Ok((text, usage)) => Some((shared, reply::answers(&text, together), usage)),
+                Err(error) => {
+                    tracing::warn!(%error, questions = together, "asking one by one, since the model does not answer");
+                    None
+                }
+            },
+            None => None,
+        };
+        let Some((shared, said, usage)) = replied else {
             return stream::iter(members).then(|one| self.answer_alone(one)).collect().await;
         };
         let mut shares = shares(usage, &members, &said).into_iter();
@@ -165,13 +206,10 @@ impl Engine {
         answered
     }
 
-    /// Asks the model all questions at once. `None` where it does not answer: then each is asked alone.
-    async fn ask_together(
-        &self,
-        members: &[Prepared],
-        passages: &[ChunkId],
-    ) -> Option<(Vec<Evidence>, BTreeMap<usize, String>, Usage)> {
-        let name = self.common(members.first()?)?.model;
+    /// What the model is asked about all members at once.
+    fn prompt_together(&self, members: &[Prepared], passages: &[ChunkId]) -> Option<Together> {
+        let first = members.first()?;
+        let name = self.common(first)?.model;
         let model = self.models.iter().find(|model| model.name() == name)?;
         let all = members.iter().flat_map(|one| &one.retrieved.evidence);
         let by_chunk: BTreeMap<ChunkId, &Evidence> = all.map(|evidence| (evidence.chunk, evidence)).collect();
@@ -183,27 +221,9 @@ impl Engine {
         let request = ModelRequest {
             messages: prompt::together(&questions, &shared),
             max_tokens: bounds.map(|bounds| bounds.into_iter().fold(0, u32::saturating_add)),
-            temperature: members.first()?.ask.sampling.temperature,
+            temperature: first.ask.sampling.temperature,
         };
-        let reply = async {
-            let events = model.stream(request).await?;
-            events
-                .try_fold((String::new(), Usage::default()), |(mut text, mut used), event| async move {
-                    match event {
-                        ModelEvent::Text(more) => text.push_str(&more),
-                        ModelEvent::Finished { usage, .. } => used = usage.unwrap_or(used),
-                    }
-                    Ok((text, used))
-                })
-                .await
-        };
-        match reply.await {
-            Ok((text, usage)) => Some((shared, reply::answers(&text, members.len()), usage)),
-            Err(error) => {
-                tracing::warn!(%error, questions = members.len(), "asking one by one, since the model does not answer");
-                None
-            }
-        }
+        Some(Together { model: Arc::clone(model), request, shared })
     }
 
     async fn finish_shared(
@@ -238,6 +258,19 @@ impl Engine {
         };
         (place, answered.await)
     }
+}
+
+/// All that a model says, with what it used.
+async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<(String, Usage), ModelError> {
+    let mut events = model.stream(request).await?;
+    let (mut text, mut used) = (String::new(), Usage::default());
+    while let Some(event) = events.try_next().await? {
+        match event {
+            ModelEvent::Text(more) => text.push_str(&more),
+            ModelEvent::Finished { usage, .. } => used = usage.unwrap_or(used),
+        }
+    }
+    Ok((text, used))
 }
 
 /// What a reply to all cost, by question: what was read in equal parts, what was written by length. The parts add up.

@@ -25,7 +25,7 @@ use burnish_store::SqliteStore;
 use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy};
 
 pub use answering::{AnswerEvent, Answering, Sampling};
-pub use batch::{Ask, Batched};
+pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
 pub use corpus::Agreement;
 pub use error::EngineError;
 pub use feedback::Report;
@@ -64,6 +64,8 @@ pub struct Engine {
     planner: Planner,
     learned: Learned,
     settings: EngineSettings,
+    /// Whose turn it is to answer in the background.
+    background: tokio::sync::Semaphore,
 }
 
 impl Engine {
@@ -95,6 +97,7 @@ impl Engine {
             planner,
             learned,
             settings,
+            background: tokio::sync::Semaphore::new(1),
         }))
     }
 

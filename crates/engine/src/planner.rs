@@ -11,6 +11,7 @@ use burnish_types::{
     Timestamp,
 };
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::learned::{Account, Heard, Learned};
 use crate::{EngineError, PlannerSettings, related};
@@ -35,7 +36,7 @@ pub fn strategy_names() -> Vec<&'static str> {
 }
 
 /// What the caller has decided already.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pinned {
     /// This strategy and no other.
     pub strategy: Option<Strategy>,

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use burnish_engine::{
-    Ask, Batched, Engine, EngineError, EngineSettings, IngestOptions, Parts, Pinned, Sampling,
+    Ask, BatchQuestion, BatchVerdict, Batched, Engine, EngineError, EngineSettings, IngestOptions, Parts,
+    Pinned, Sampling,
 };
 use burnish_types::{
-    Answerer, BoxFuture, EmbedError, Embedder, Embedding, Filter, LanguageModel, ModelError, ModelEvent,
-    ModelRequest, ModelStream, Query, SystemClock, Usage, UserContext,
+    Answerer, BatchState, BoxFuture, EmbedError, Embedder, Embedding, Filter, LanguageModel, ModelError,
+    ModelEvent, ModelRequest, ModelStream, Query, SystemClock, Usage, UserContext,
 };
 use futures_util::stream;
 use serde_json::json;
@@ -245,4 +246,81 @@ fn tenants_and_filters_never_share_a_context_and_a_bad_question_fails_alone() {
         asked.contains("room 0?") && asked.contains("room 1?")
     });
     assert!(!mixed && requests.len() == 2);
+}
+
+fn describe(error: EngineError) -> (String, String) {
+    ("failed".to_owned(), error.to_string())
+}
+
+#[test]
+fn a_batch_goes_on_after_the_end_of_the_process_and_asks_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut questions: Vec<BatchQuestion> = (0..90)
+        .map(|room| BatchQuestion {
+            custom_id: Some(room.to_string()),
+            model: "reader".to_owned(),
+            ask: ask(room % ROOMS),
+        })
+        .collect();
+    questions[7].ask.query.text = " ".to_owned();
+    let id = {
+        let engine = open(folder.path(), Reader::new(Manner::Obedient));
+        let first = runtime();
+        let standing = first.block_on(engine.start_batch(questions, describe)).unwrap();
+        first.block_on(async {
+            while engine.batch(standing.id).await.unwrap().unwrap().answered == 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        // As at the end of a process: what runs is dropped where it stands.
+        first.shutdown_background();
+        standing.id
+    };
+    let second = runtime();
+    let reader = Reader::new(Manner::Obedient);
+    let engine = loop {
+        // The store is free once the last task of the first process is gone.
+        let settings = EngineSettings::new(folder.path().join("data"));
+        let models: Vec<Arc<dyn LanguageModel>> = vec![reader.clone()];
+        let parts = Parts { embedder: Arc::new(WordVectors), models, clock: Arc::new(SystemClock) };
+        if let Ok(engine) = Engine::open(settings, parts) {
+            break engine;
+        }
+        std::thread::yield_now();
+    };
+    let before = second.block_on(engine.batch(id)).unwrap().unwrap();
+    assert_eq!(before.state, BatchState::Open);
+    second.block_on(async {
+        assert_eq!(engine.resume_batches(describe).unwrap(), 1);
+        while engine.batch(id).await.unwrap().unwrap().state == BatchState::Open {
+            tokio::task::yield_now().await;
+        }
+    });
+    let standing = second.block_on(engine.batch(id)).unwrap().unwrap();
+    assert_eq!((standing.state, standing.answered, standing.failed), (BatchState::Completed, 89, 1));
+    let asked: usize = reader
+        .requests
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|request| request.messages[1].content.lines().count())
+        .sum();
+    assert!(asked <= 90 - before.answered - before.failed, "{asked} after {before:?}");
+    let results = second.block_on(engine.batch_results(id, 0, 100)).unwrap();
+    for (place, question, verdict) in results {
+        assert_eq!(question.custom_id, Some(place.to_string()));
+        match verdict {
+            BatchVerdict::Answered { request, .. } => {
+                let stored = second.block_on(engine.decision(request)).unwrap().unwrap();
+                let batched =
+                    Batched { decision: stored.decision, answer: stored.answer.unwrap(), together: 1 };
+                assert!(is_right(place % ROOMS, &batched), "{place}: {batched:?}");
+            }
+            BatchVerdict::Failed { message, .. } => {
+                assert!(place == 7 && message.contains("empty"), "{message}")
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The routes of the API. Each is registered together with its description, so neither can be without the other.
 
+mod batch;
 mod chat;
 mod decisions;
 mod documents;
@@ -20,6 +21,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::settings::ServerSettings;
 
+pub(crate) use batch::describe;
 pub(crate) use decisions::stored;
 pub(crate) use documents::{document, page as documents_page};
 pub(crate) use learning::SMALLEST_SAMPLE;
@@ -55,6 +57,8 @@ pub fn openapi() -> serde_json::Value {
 pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(chat::complete))
+        .routes(routes!(batch::list))
+        .routes(routes!(batch::retrieve, batch::cancel))
         .routes(routes!(embeddings::embed))
         .routes(routes!(models::list))
         .routes(routes!(models::retrieve))
@@ -73,6 +77,7 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
 pub(crate) fn uploads(settings: &ServerSettings) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(documents::list, documents::upload))
+        .routes(routes!(batch::create))
         .layer(DefaultBodyLimit::max(settings.max_upload_bytes))
 }
 

@@ -69,6 +69,12 @@ impl Code {
         }
     }
 
+    /// Its name, as programs see it.
+    pub(crate) fn name(self) -> String {
+        // A unit variant always has a JSON form, which is a text.
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     const fn kind(self) -> &'static str {
         if self.status().as_u16() < 500 { "invalid_request_error" } else { "server_error" }
     }
@@ -85,7 +91,7 @@ pub(crate) struct ApiError {
 /// The body of every refusal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
-    error: ErrorDetail,
+    pub(crate) error: ErrorDetail,
 }
 
 /// What was wrong.
@@ -100,6 +106,14 @@ pub(crate) struct ErrorDetail {
     param: Option<String>,
     /// For programs.
     code: Code,
+}
+
+impl ErrorDetail {
+    /// A refusal that was kept by the name of its code. A code of another version counts as a fault.
+    pub(crate) fn recalled(code: &str, message: String) -> Self {
+        let code = serde_json::from_value(code.into()).unwrap_or(Code::Internal);
+        Self { message, kind: code.kind(), param: None, code }
+    }
 }
 
 impl ApiError {

@@ -46,6 +46,9 @@ pub async fn serve(
     let failed = |address: String| move |source| ServerError::Socket { address, source };
     let address = listener.local_addr().map_err(failed("an unknown address".to_owned()))?;
     let grace = settings.shutdown_grace;
+    if let Err(error) = engine.resume_batches(api::describe) {
+        tracing::error!(%error, "the batches of the last run cannot go on");
+    }
     let any_host = !address.ip().is_loopback() && settings.host_names.is_empty();
     let routes = routes(Shared::new(engine, settings, any_host));
     let (told, stopping) = oneshot::channel();

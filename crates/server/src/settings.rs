@@ -11,6 +11,10 @@ pub struct ServerSettings {
     pub max_upload_bytes: usize,
     /// The longest question in characters.
     pub max_query_chars: usize,
+    /// The most questions of one batch.
+    pub max_batch_requests: usize,
+    /// The most questions of a batch that are answered while the caller waits.
+    pub max_inline_batch: usize,
     /// Requests that are worked on at one time, streams until their last byte; more are turned away.
     pub max_concurrent_requests: usize,
     /// How long a request may take until its answer begins to be sent. Uploads take as long as they take.
@@ -31,6 +35,8 @@ impl Default for ServerSettings {
             max_body_bytes: 1 << 20,
             max_upload_bytes: 64 << 20,
             max_query_chars: 8_192,
+            max_batch_requests: 10_000,
+            max_inline_batch: 32,
             max_concurrent_requests: 256,
             request_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(20),

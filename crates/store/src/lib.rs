@@ -4,6 +4,7 @@
 //! meanwhile. Readers see the last commit and never wait. Every write to the documents is one *generation*, which the indexes follow. Nothing is decided
 //! here: ids of requests and times are given by the caller.
 
+mod batches;
 mod changes;
 mod connection;
 mod documents;
@@ -21,9 +22,9 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use burnish_types::{
-    Answer, BoxFuture, ChangeSet, Chunk, ChunkId, Decision, Document, DocumentDraft, DocumentId, Embedding,
-    Generation, LoggedOutcome, Outcome, Recorded, RequestId, Store, StoreError, StoredDecision, Timestamp,
-    Totals,
+    Answer, BatchResult, BatchStanding, BatchState, BoxFuture, ChangeSet, Chunk, ChunkId, Decision, Document,
+    DocumentDraft, DocumentId, Embedding, Generation, LoggedOutcome, Outcome, Recorded, RequestId, Store,
+    StoreError, StoredDecision, Timestamp, Totals,
 };
 
 use connection::Readers;
@@ -194,6 +195,53 @@ impl Store for SqliteStore {
     fn forget_user(&self, tenant: Option<&str>, user: &str) -> Result<u64, StoreError> {
         let (tenant, user) = (tenant.map(str::to_owned), user.to_owned());
         self.writer.wait(move |connection| requests::forget_user(connection, tenant.as_deref(), &user))
+    }
+
+    fn put_batch(
+        &self,
+        id: RequestId,
+        at: Timestamp,
+        questions: usize,
+        record: String,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.writer.queue(move |connection| batches::put(connection, id, at, questions, &record))
+    }
+
+    fn batch_record(&self, id: RequestId) -> Result<Option<String>, StoreError> {
+        self.readers.read(|connection| batches::record(connection, id))
+    }
+
+    fn put_batch_result(
+        &self,
+        id: RequestId,
+        result: BatchResult,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.writer.queue(move |connection| batches::put_result(connection, id, &result))
+    }
+
+    fn batch_results(
+        &self,
+        id: RequestId,
+        from: usize,
+        limit: usize,
+    ) -> Result<Vec<BatchResult>, StoreError> {
+        self.readers.read(|connection| batches::results(connection, id, from, limit))
+    }
+
+    fn end_batch(&self, id: RequestId, state: BatchState) -> BoxFuture<'static, Result<bool, StoreError>> {
+        self.writer.queue(move |connection| batches::end(connection, id, state))
+    }
+
+    fn batch_standing(&self, id: RequestId) -> Result<Option<BatchStanding>, StoreError> {
+        self.readers.read(|connection| batches::standing(connection, id))
+    }
+
+    fn batches(&self, limit: usize) -> Result<Vec<BatchStanding>, StoreError> {
+        self.readers.read(|connection| batches::latest(connection, limit))
+    }
+
+    fn open_batches(&self) -> Result<Vec<RequestId>, StoreError> {
+        self.readers.read(batches::open)
     }
 
     fn put_snapshot(&self, learner: &str, position: u64, state: &[u8]) -> Result<(), StoreError> {

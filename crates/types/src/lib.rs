@@ -2,6 +2,7 @@
 //! and the traits at the seams between them. No I/O happens here.
 
 mod answer;
+mod batch;
 mod clock;
 mod document;
 mod embed;
@@ -16,6 +17,7 @@ mod query;
 mod store;
 
 pub use answer::{Answer, Citation, Evidence, Lifted, Span, Stage, StageTiming, Usage};
+pub use batch::{BatchResult, BatchStanding, BatchState};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use document::{
     Chunk, ChunkDraft, Document, DocumentDraft, Format, Location, Metadata, MetadataValue, PageRange,
@@ -23,7 +25,7 @@ pub use document::{
 };
 pub use embed::{EmbedError, Embedder, Embedding, TokenEmbedder, TokenEmbeddings, cosine, dot};
 pub use hash::fnv1a;
-pub use id::{ChunkId, DocumentId, Generation, RequestId};
+pub use id::{ChunkId, DocumentId, Generation, InvalidRequestId, RequestId};
 pub use index::{Condition, Filter, Hit, IndexError, IndexedChunk, LexicalIndex, VectorIndex};
 pub use model::{
     BoxFuture, BoxStream, LanguageModel, Message, ModelError, ModelEvent, ModelRequest, ModelStream, Role,

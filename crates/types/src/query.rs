@@ -21,7 +21,7 @@ pub struct UserContext {
 }
 
 /// A question with its circumstances.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// The question; never blank.
     pub text: String,

@@ -1,8 +1,8 @@
 //! The seam to whatever keeps documents, decisions and outcomes for good.
 
 use crate::{
-    Answer, BoxFuture, Chunk, ChunkId, Decision, Document, DocumentDraft, DocumentId, Embedding, Generation,
-    IndexedChunk, Outcome, RequestId, Timestamp,
+    Answer, BatchResult, BatchStanding, BatchState, BoxFuture, Chunk, ChunkId, Decision, Document,
+    DocumentDraft, DocumentId, Embedding, Generation, IndexedChunk, Outcome, RequestId, Timestamp,
 };
 
 /// Why the store could not do what it was asked.
@@ -187,6 +187,41 @@ pub trait Store: Send + Sync {
     /// Drops for good what `user` of `tenant` reported, and returns how many outcomes that were. Reports without a
     /// name count as those of whoever asked.
     fn forget_user(&self, tenant: Option<&str>, user: &str) -> Result<u64, StoreError>;
+
+    /// Keeps a batch of `questions` questions, which `record` says; resolves once it is durable.
+    fn put_batch(
+        &self,
+        id: RequestId,
+        at: Timestamp,
+        questions: usize,
+        record: String,
+    ) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// What was put for a batch.
+    fn batch_record(&self, id: RequestId) -> Result<Option<String>, StoreError>;
+
+    /// Keeps what became of one question of a batch; resolves once it is durable. The first result stands.
+    fn put_batch_result(
+        &self,
+        id: RequestId,
+        result: BatchResult,
+    ) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Results of a batch by place, `limit` of them from the place `from` on.
+    fn batch_results(&self, id: RequestId, from: usize, limit: usize)
+    -> Result<Vec<BatchResult>, StoreError>;
+
+    /// Ends a batch that is open, and says whether it was; resolves once that is durable.
+    fn end_batch(&self, id: RequestId, state: BatchState) -> BoxFuture<'static, Result<bool, StoreError>>;
+
+    /// How far a batch is.
+    fn batch_standing(&self, id: RequestId) -> Result<Option<BatchStanding>, StoreError>;
+
+    /// The latest `limit` batches, the newest first.
+    fn batches(&self, limit: usize) -> Result<Vec<BatchStanding>, StoreError>;
+
+    /// The batches that are open, the oldest first.
+    fn open_batches(&self) -> Result<Vec<RequestId>, StoreError>;
 
     /// Keeps a learner's state as it was after the `position`th outcome.
     fn put_snapshot(&self, learner: &str, position: u64, state: &[u8]) -> Result<(), StoreError>;

@@ -19,8 +19,8 @@ use crate::extract::Body;
 use crate::question::{Options, Question};
 use crate::wire::{Filter, User};
 
-use messages::ChatMessage;
-use response::{ChatResponse, Head};
+pub(super) use messages::{ChatMessage, split};
+pub(super) use response::{ChatResponse, Head};
 
 /// A conversation whose last question is to be answered. Fields of OpenAI's that are not named here are let pass.
 #[derive(Deserialize, ToSchema)]
@@ -54,15 +54,15 @@ pub(crate) struct StreamOptions {
 }
 
 /// What can be said beside OpenAI's fields.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Extension {
     /// Passages to find, from 1 to 1000; 10 where not said.
-    top_k: Option<usize>,
-    filter: Option<Filter>,
-    user: Option<User>,
+    pub(super) top_k: Option<usize>,
+    pub(super) filter: Option<Filter>,
+    pub(super) user: Option<User>,
     /// In [0, 1]; 0.8 where not said.
-    target_quality: Option<f32>,
+    pub(super) target_quality: Option<f32>,
 }
 
 /// Answers the last question of a conversation from the documents.
@@ -80,7 +80,7 @@ pub(super) async fn complete(
 ) -> Result<Response, ApiError> {
     let sampling = sampling(&request)?;
     let pinned = super::models::pinned(&app.engine, &request.model)?;
-    let (text, param, conversation) = messages::split(request.messages)?;
+    let (text, param, conversation) = split(request.messages)?;
     let Extension { top_k, filter, user, target_quality } = request.burnish.unwrap_or_default();
     let user = user.or_else(|| request.user.map(User::named));
     let options = Options { top_k, filter, user, target_quality };
@@ -109,15 +109,21 @@ fn sampling(request: &ChatRequest) -> Result<Sampling, ApiError> {
     if let Some(n) = request.n.filter(|&n| n != 1) {
         return Err(ApiError::invalid("n", format!("one answer can be had, not {n}")));
     }
-    if let Some(temperature) = request.temperature.filter(|value| !(0.0..=2.0).contains(value)) {
+    let max_tokens = request.max_completion_tokens.or(request.max_tokens);
+    check_sampling(request.temperature, max_tokens)?;
+    Ok(Sampling { max_tokens, temperature: request.temperature })
+}
+
+/// Refuses what no model takes.
+pub(super) fn check_sampling(temperature: Option<f32>, max_tokens: Option<u32>) -> Result<(), ApiError> {
+    if let Some(temperature) = temperature.filter(|value| !(0.0..=2.0).contains(value)) {
         let message = format!("`temperature` lies between 0 and 2; {temperature} does not");
         return Err(ApiError::invalid("temperature", message));
     }
-    let max_tokens = request.max_completion_tokens.or(request.max_tokens);
     if max_tokens == Some(0) {
         return Err(ApiError::invalid("max_tokens", "at least one token must be allowed"));
     }
-    Ok(Sampling { max_tokens, temperature: request.temperature })
+    Ok(())
 }
 
 async fn whole(head: Head, answering: Answering) -> Result<ChatResponse, ApiError> {

@@ -28,12 +28,15 @@ async fn every_described_route_answers() {
     }
     routes.sort();
     insta::assert_snapshot!(routes.join("\n"), @r"
+    DELETE /v1/batch/{id}
     DELETE /v1/documents/{id}
     DELETE /v1/feedback
     GET /healthz
     GET /metrics
     GET /openapi.json
     GET /readyz
+    GET /v1/batch
+    GET /v1/batch/{id}
     GET /v1/chunks/{id}
     GET /v1/decisions/{id}
     GET /v1/documents
@@ -41,6 +44,7 @@ async fn every_described_route_answers() {
     GET /v1/learning
     GET /v1/models
     GET /v1/models/{id}
+    POST /v1/batch
     POST /v1/chat/completions
     POST /v1/documents
     POST /v1/embeddings

@@ -4,6 +4,7 @@
 
 mod answers;
 mod bad_input;
+mod batch;
 mod corpus;
 mod description;
 mod harness;

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burnish_types::{
-    ChunkId, DocumentId, Generation, Judgement, Outcome, Store, StoredDecision, Timestamp, Totals,
+    BatchResult, ChunkId, DocumentId, Generation, Judgement, Outcome, Store, StoredDecision, Timestamp,
+    Totals,
 };
 use rusqlite::Connection;
 
 use crate::fixtures::{answer, decision, document, open, outcome, request, resolve, thumb};
 
-const CURRENT: u32 = 1;
+const CURRENT: u32 = 2;
 
 fn golden(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.db.sql"))
@@ -42,10 +43,16 @@ fn fill(store: &dyn Store) {
     resolve(store.record_answer(request(1), answer(7))).unwrap();
     resolve(store.record_outcomes(outcomes())).unwrap();
     store.put_snapshot("mean", 2, &[1, 2, 3]).unwrap();
+    resolve(store.put_batch(request(3), Timestamp(400), 2, "[1, 2]".to_owned())).unwrap();
+    resolve(store.put_batch_result(request(3), batch_result())).unwrap();
 }
 
-/// Reads all of them.
-fn check(store: &dyn Store) {
+fn batch_result() -> BatchResult {
+    BatchResult { place: 1, failed: true, record: "\"no\"".to_owned() }
+}
+
+/// Reads all of them, as far as a database of `version` holds them.
+fn check(store: &dyn Store, version: u32) {
     let totals = Totals { documents: 2, chunks: 6, decisions: 2, outcomes: 3 };
     assert_eq!((store.totals().unwrap(), store.generation().unwrap()), (totals, Generation(3)));
     for (id, (draft, embeddings), at) in
@@ -87,6 +94,13 @@ fn check(store: &dyn Store) {
     };
     assert_eq!(resolve(store.decision(request(1))).unwrap(), Some(expected));
     assert_eq!(store.snapshot("mean").unwrap(), Some((2, vec![1, 2, 3])));
+    if version >= 2 {
+        assert_eq!(store.open_batches().unwrap(), [request(3)]);
+        assert_eq!(store.batch_record(request(3)).unwrap().as_deref(), Some("[1, 2]"));
+        assert_eq!(store.batch_results(request(3), 0, 9).unwrap(), [batch_result()]);
+        let standing = store.batch_standing(request(3)).unwrap().unwrap();
+        assert_eq!((standing.at, standing.questions, standing.failed), (Timestamp(400), 2, 1));
+    }
 }
 
 #[test]
@@ -98,7 +112,7 @@ fn databases_of_every_version_are_read_and_written_on() {
         drop(connection);
 
         let store = open(directory.path());
-        check(&store);
+        check(&store, version);
         let added = store.put_documents(vec![document("new", "new", 1, 1)], Timestamp(1)).unwrap().added;
         assert!(added[0].document > DocumentId(3) && added[0].id > ChunkId(9), "an id was used twice");
         let found: u32 = Connection::open(store.file())
@@ -114,7 +128,7 @@ fn the_golden_file_of_this_version_is_what_this_code_writes() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     fill(&store);
-    check(&store);
+    check(&store, CURRENT);
     let file = store.file().to_owned();
     drop(store);
     let dump = dump(&file);

@@ -1,6 +1,9 @@
 //! Decisions, answers, outcomes and snapshots.
 
-use burnish_types::{ChunkId, Judgement, LoggedOutcome, Recorded, Store, StoreError, StoredDecision, Totals};
+use burnish_types::{
+    BatchResult, BatchState, ChunkId, Judgement, LoggedOutcome, Recorded, Store, StoreError, StoredDecision,
+    Timestamp, Totals,
+};
 
 use crate::fixtures::{answer, decision, open, outcome, request, resolve, thumb};
 
@@ -197,4 +200,37 @@ fn snapshots_take_the_place_of_the_last_one() {
     let store = open(directory.path());
     assert_eq!(store.snapshot("mean").unwrap(), Some((5, vec![0, 255])));
     assert_eq!(store.snapshot("other").unwrap(), Some((1, Vec::new())));
+}
+
+#[test]
+fn a_batch_is_kept_with_how_far_it_is_until_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (request(1), request(2));
+    let result = |place, failed, record: &str| BatchResult { place, failed, record: record.to_owned() };
+    {
+        let store = open(directory.path());
+        assert_eq!((store.batch_standing(first).unwrap(), store.batch_record(first).unwrap()), (None, None));
+        for (id, questions) in [(first, 3), (second, 1)] {
+            resolve(store.put_batch(id, Timestamp(7), questions, format!("{questions}"))).unwrap();
+        }
+        // The first word on a question stands.
+        for given in [result(2, false, "c"), result(0, true, "a"), result(0, false, "again")] {
+            resolve(store.put_batch_result(first, given)).unwrap();
+        }
+        assert!(resolve(store.put_batch_result(request(9), result(0, false, "stray"))).is_err());
+    }
+    let store = open(directory.path());
+    assert_eq!(store.open_batches().unwrap(), [first, second]);
+    assert_eq!(store.batch_record(first).unwrap().as_deref(), Some("3"));
+    assert_eq!(store.batch_results(first, 0, 9).unwrap(), [result(0, true, "a"), result(2, false, "c")]);
+    assert_eq!(store.batch_results(first, 1, 9).unwrap(), [result(2, false, "c")]);
+    assert_eq!(store.batch_results(first, 0, 1).unwrap(), [result(0, true, "a")]);
+    let standing = store.batch_standing(first).unwrap().unwrap();
+    assert_eq!((standing.questions, standing.answered, standing.failed), (3, 1, 1));
+    assert_eq!((standing.at, standing.state), (Timestamp(7), BatchState::Open));
+    assert!(resolve(store.end_batch(first, BatchState::Cancelled)).unwrap());
+    assert!(!resolve(store.end_batch(first, BatchState::Completed)).unwrap());
+    let states: Vec<_> = store.batches(9).unwrap().iter().map(|batch| (batch.id, batch.state)).collect();
+    assert_eq!(states, [(second, BatchState::Open), (first, BatchState::Cancelled)]);
+    assert_eq!(store.open_batches().unwrap(), [second]);
 }

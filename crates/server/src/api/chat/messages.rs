@@ -19,7 +19,9 @@ pub(crate) struct ChatMessage {
 }
 
 /// The last message of the user, its place in the request, and what was said before it.
-pub(super) fn split(messages: Vec<ChatMessage>) -> Result<(String, &'static str, Vec<Message>), ApiError> {
+pub(in crate::api) fn split(
+    messages: Vec<ChatMessage>,
+) -> Result<(String, &'static str, Vec<Message>), ApiError> {
     let read = messages.into_iter().enumerate().map(|(place, message)| read(place, message));
     let mut messages = read.collect::<Result<Vec<_>, _>>()?;
     let last = messages.iter().rposition(|message| message.role == Role::User);

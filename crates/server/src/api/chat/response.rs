@@ -105,7 +105,7 @@ struct Delta {
 }
 
 /// What an answer and all its chunks have in common.
-pub(super) struct Head {
+pub(in crate::api) struct Head {
     id: String,
     created: u64,
     model: String,
@@ -113,7 +113,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(decision: &inside::Decision, model: String) -> Self {
+    pub(in crate::api) fn of(decision: &inside::Decision, model: String) -> Self {
         let (id, created) = (decision.id.to_string(), decision.at.0 / 1_000);
         Self { id, created, model, planned: Planned::of(decision) }
     }
@@ -126,7 +126,7 @@ impl Head {
         self.planned.as_ref().map_or("", |planned| &planned.plan.strategy)
     }
 
-    pub(super) fn whole(self, answer: &inside::Answer) -> ChatResponse {
+    pub(in crate::api) fn whole(self, answer: &inside::Answer) -> ChatResponse {
         let evidence = Some(answer.evidence.iter().map(Passage::from).collect());
         let burnish = Burnish { evidence, planned: self.planned, ..ending(answer) };
         let message = Spoken { role: "assistant", content: answer.text.clone(), refusal: None };

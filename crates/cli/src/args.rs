@@ -6,7 +6,7 @@ use burnish_eval::promotion::Simulation;
 use burnish_learning::ComparisonSettings;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{ChoiceArgs, DriftArgs, EvalRelatedArgs, RelatedArgs};
+use crate::commands::{ChoiceArgs, DriftArgs, EvalBatchArgs, EvalRelatedArgs, RelatedArgs};
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
 #[derive(Debug, Parser)]
@@ -138,6 +138,8 @@ pub(crate) enum Eval {
     },
     /// Whether documents that answer a question together are found from one another.
     Related(EvalRelatedArgs),
+    /// What asking questions together saves, and what it loses, of a simulated model.
+    Batch(EvalBatchArgs),
     /// What learning gains on a stream of queries whose judgements become outcomes.
     Adaptive(Adaptive),
     /// A policy over recorded outcomes: quality and cost, online from zero.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use burnish_engine::{AnswerSettings, EngineSettings, PlannerSettings};
+use burnish_engine::{AnswerSettings, BatchSettings, EngineSettings, PlannerSettings};
 use burnish_ingest::{Chunking, Limits};
 use burnish_server::ServerSettings;
 use serde::Deserialize;
@@ -43,6 +43,7 @@ struct Raw {
     embedding: RawEmbedding,
     planner: RawPlanner,
     answer: RawAnswer,
+    batch: RawBatch,
     chunking: RawChunking,
     limits: RawLimits,
     #[serde(default)]
@@ -91,6 +92,16 @@ struct RawPlanner {
 struct RawAnswer {
     context_tokens: u32,
     smallest_support: f32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBatch {
+    size: usize,
+    kept_context: f64,
+    parallel: usize,
+    max_requests: usize,
+    max_inline: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -336,7 +347,7 @@ fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value)
 }
 
 fn validate(raw: Raw) -> Result<Config> {
-    let Raw { store, server, embedding, planner, answer, chunking, limits, models } = raw;
+    let Raw { store, server, embedding, planner, answer, batch, chunking, limits, models } = raw;
     let listen = server.listen.parse().with_context(|| {
         format!("server.listen: `{}` is not an address such as 127.0.0.1:8080", server.listen)
     })?;
@@ -347,6 +358,12 @@ fn validate(raw: Raw) -> Result<Config> {
     at_least("server.max_query_chars", server.max_query_chars, 1)?;
     at_least("server.max_upload_mib", server.max_upload_mib, 1)?;
     at_least("answer.context_tokens", answer.context_tokens as usize, 1)?;
+    for (name, value) in
+        [("size", batch.size), ("parallel", batch.parallel), ("max_requests", batch.max_requests)]
+    {
+        at_least(&format!("batch.{name}"), value, 1)?;
+    }
+    within("batch.kept_context", batch.kept_context, 0.01, 1.0)?;
     at_least("chunking.max_tokens", chunking.max_tokens, 8)?;
     at_least("limits.max_seconds", limits.max_seconds as usize, 1)?;
     if chunking.min_tokens > chunking.max_tokens {
@@ -374,6 +391,7 @@ fn validate(raw: Raw) -> Result<Config> {
             context_tokens: answer.context_tokens,
             smallest_support: answer.smallest_support,
         },
+        batch: BatchSettings { size: batch.size, kept_context: batch.kept_context, parallel: batch.parallel },
         chunking: Chunking {
             max_tokens: chunking.max_tokens,
             min_tokens: chunking.min_tokens,
@@ -391,6 +409,8 @@ fn validate(raw: Raw) -> Result<Config> {
     let server = ServerSettings {
         max_concurrent_requests: server.max_concurrent_requests,
         max_query_chars: server.max_query_chars,
+        max_batch_requests: batch.max_requests,
+        max_inline_batch: batch.max_inline,
         max_upload_bytes: server.max_upload_mib << 20,
         host_names: server.host_names,
         ..ServerSettings::default()
@@ -534,6 +554,8 @@ mod tests {
             ("[server]\nmax_upload_mib = -1", "a whole number, not below 0"),
             ("[server]\nhost_names = \"x\"", "server.host_names: "),
             ("[answer]\nsmallest_support = \"x\"", "expected a number"),
+            ("[batch]\nsize = 0", "batch.size"),
+            ("[batch]\nkept_context = 1.5", "batch.kept_context"),
             ("listen = 1", "no section"),
             ("[server", "not valid TOML"),
         ];

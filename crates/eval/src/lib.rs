@@ -2,6 +2,7 @@
 //! bootstrap intervals, and TREC runs and qrels, so that others' tools can check the figures.
 
 pub mod adaptive;
+pub mod batch;
 pub mod bootstrap;
 pub mod choice;
 pub mod classification;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Fewer questions have no topics; four times as many have twice as many topics.
+/// Fewer questions have no topics; four times as many have two, nine times as many three.
 const FEWEST_QUESTIONS: usize = 40;
 const MOST_TOPICS: usize = 12;
 const ROUNDS: usize = 25;
@@ -24,8 +24,8 @@ impl Topics {
     /// Topics of `questions`, each with a vector of unit length; none where there are few questions, or where one has
     /// no vector. The same seed gives the same.
     pub(super) fn find(questions: &[(&str, &[f32])], seed: u64) -> Self {
-        let count = 2.0 * (questions.len() as f64 / FEWEST_QUESTIONS as f64).sqrt().round();
-        let count = (count as usize).min(MOST_TOPICS);
+        let count = (questions.len() as f64 / FEWEST_QUESTIONS as f64).sqrt().ceil() as usize;
+        let count = count.clamp(2, MOST_TOPICS);
         let length = questions.first().map_or(0, |(_, vector)| vector.len());
         if questions.len() < FEWEST_QUESTIONS
             || length == 0
@@ -36,7 +36,10 @@ impl Topics {
         let vectors: Vec<&[f32]> = questions.iter().map(|(_, vector)| *vector).collect();
         let of = clusters(&vectors, count, &mut fastrand::Rng::with_seed(seed));
         let texts: Vec<&str> = questions.iter().map(|(text, _)| *text).collect();
-        Self { names: names(&texts, &of, count), of }
+        let names = names(&texts, &of, count);
+        // Clusters that nothing tells apart are one topic.
+        let first = |topic: &usize| names.iter().position(|name| *name == names[*topic]).unwrap_or(*topic);
+        Self { of: of.iter().map(first).collect(), names }
     }
 }
 
@@ -146,7 +149,7 @@ mod tests {
             questions.iter().map(|(text, vector)| (text.as_str(), vector.as_slice())).collect();
         let topics = Topics::find(&borrowed, 1);
         assert_eq!(topics, Topics::find(&borrowed, 1));
-        assert_eq!(topics.names.len(), 4);
+        assert_eq!(topics.names.len(), 3);
         for (place, topic) in topics.of.iter().enumerate() {
             let subject = subjects[place % 3].split(' ').next().unwrap();
             assert!(topics.names[*topic].contains(subject), "{place}: {}", topics.names[*topic]);

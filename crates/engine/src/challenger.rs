@@ -107,8 +107,9 @@ pub struct Attempt {
 struct Record {
     version: u32,
     attempts: u32,
-    /// Judged decisions of the last attempt.
+    /// Judged decisions of the last attempt, and from when on they were.
     judged: usize,
+    from: Timestamp,
     in_use: Option<InUse>,
     /// Oldest first.
     events: Vec<ChallengerEvent>,
@@ -214,23 +215,29 @@ impl Engine {
         let from = from.max(changed.unwrap_or_default());
         let training = Training { position: self.learned.position(), from, to, seed };
         let rows = self.challenge_rows(training)?;
-        let mut record = self.challenger.0.lock();
-        let needed = (GROWTH * record.judged as f64).ceil() as usize;
-        if record.attempts > 0 && rows.len() < needed {
-            let reason = format!(
-                "not tried: the last attempt had {} judged decisions, and the next one is made from {needed} on; there \
-                 are {}",
-                record.judged,
-                rows.len()
-            );
-            return Ok(Attempt { training, found: None, promoted: false, reason });
-        }
-        record.attempts += 1;
-        record.judged = rows.len();
-        let share = 6.0 / (PI * f64::from(record.attempts)).powi(2);
+        let attempts = {
+            let mut record = self.challenger.0.lock();
+            let needed = (GROWTH * record.judged as f64).ceil() as usize;
+            // After a change of outcomes there are other decisions to learn from, and fewer.
+            if record.attempts > 0 && record.from == training.from && rows.len() < needed {
+                let reason = format!(
+                    "not tried: the last attempt had {} judged decisions, and the next one is made from {needed} on; \
+                     there are {}",
+                    record.judged,
+                    rows.len()
+                );
+                return Ok(Attempt { training, found: None, promoted: false, reason });
+            }
+            record.attempts += 1;
+            (record.judged, record.from) = (rows.len(), training.from);
+            record.attempts
+        };
+        // Seconds of work, during which feedback goes on being heard.
+        let share = 6.0 / (PI * f64::from(attempts)).powi(2);
         let settings = self.challenge_settings(LEVEL * share, seed);
         let found = challenge(&rows, &settings);
         let trees = train(&rows, &settings).filter(|trees| found.better && trees.trees() > 0);
+        let mut record = self.challenger.0.lock();
         let reason = reason(&found);
         let at = self.clock.now();
         let promoted = trees.is_some();
@@ -460,9 +467,10 @@ fn reason(found: &Challenge) -> String {
     }
     format!(
         "trees from {n} judged decisions would change {differing}; on the {covered} of these that could have gone either \
-         way ({questions} questions) quality changes by {gain:+.3} [{low:+.3}, {high:+.3}], with an error of at most \
-         {:.2} % that it is {}",
-        100.0 * level,
-        if *better { "for the better" } else { "for the better if the interval lay above 0" }
+         way ({questions} questions) they change quality by {gain:+.3} [{low:+.3}, {high:+.3}], {}",
+        match better {
+            true => format!("for the better, with a chance of error of at most {:.2} %", 100.0 * level),
+            false => "which does not show that they are for the better".to_owned(),
+        }
     )
 }

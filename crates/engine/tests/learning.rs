@@ -285,7 +285,9 @@ fn patterns_are_kept_trees_are_taken_out_by_hand_and_a_damaged_record_is_survive
     assert_eq!(changes.collect::<Vec<_>>(), [ChallengerChange::Promoted, ChallengerChange::Demoted]);
     drop(engine);
 
-    for damaged in [&b"{"[..], br#"{"version":99,"attempts":1,"judged":1,"in_use":null,"events":[]}"#] {
+    for damaged in
+        [&b"{"[..], br#"{"version":99,"attempts":1,"judged":1,"from":0,"in_use":null,"events":[]}"#]
+    {
         SqliteStore::open(&data).unwrap().put_snapshot("challenger", 1, damaged).unwrap();
         let engine = open(&data, &clock);
         let standing = runtime().block_on(engine.standing()).unwrap().challenger;

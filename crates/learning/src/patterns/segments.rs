@@ -18,6 +18,8 @@ pub(super) struct Segment {
     pub(super) name: String,
     /// By case: whether it belongs to the part.
     pub(super) holds: Vec<bool>,
+    /// The feature that cuts, where one does.
+    feature: Option<&'static str>,
 }
 
 impl Segment {
@@ -33,6 +35,10 @@ impl Segment {
             let any = pairs().filter(|(one, other)| *one || *other).count();
             both as f64 / any.max(1) as f64
         };
+        // One threshold a feature is enough.
+        if self.feature.is_some() && self.feature == other.feature {
+            return 1.0;
+        }
         // That everything holds a part says nothing of their being alike.
         if self.is_everything() || other.is_everything() { 0.0 } else { share(true).max(share(false)) }
     }
@@ -43,7 +49,7 @@ pub(super) fn segments(cases: &[&Case], topics: &[Option<usize>], topic_names: &
     let mut segments = Vec::new();
     let mut add = |cut: &'static str, name: String, holds: Vec<bool>| {
         let some = cut == "all" || (holds.contains(&true) && holds.contains(&false));
-        segments.extend(some.then_some(Segment { cut, name, holds }));
+        segments.extend(some.then_some(Segment { cut, name, holds, feature: None }));
     };
     let by = |holds: &dyn Fn(&Case) -> bool| cases.iter().map(|case| holds(case)).collect::<Vec<bool>>();
     add("all", "all questions".to_owned(), vec![true; cases.len()]);
@@ -84,12 +90,10 @@ pub(super) fn segments(cases: &[&Case], topics: &[Option<usize>], topic_names: &
         let since = times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
         add("time", format!("questions of the last {name} of the log"), by(&|case| case.at.0 >= since));
     }
-    for feature in FEATURES {
-        // The probabilities of types are there as types already.
-        if !feature.name.starts_with("type_") {
-            for (name, holds) in thresholds(cases, feature.name) {
-                add("feature", name, holds);
-            }
+    // The probabilities of types are there as types already.
+    for feature in FEATURES.iter().filter(|feature| !feature.name.starts_with("type_")) {
+        for (name, holds) in thresholds(cases, feature.name) {
+            segments.push(Segment { cut: "feature", name, holds, feature: Some(feature.name) });
         }
     }
     segments

@@ -82,8 +82,7 @@ pub(crate) enum Command {
     /// Measure quality on data with known answers.
     #[command(subcommand)]
     Eval(Eval),
-    /// Learn from data at hand.
-    #[command(subcommand)]
+    /// Learn from the log as a whole: patterns, and trees that take over where the log shows that they are better.
     Learn(Learn),
     /// Measure speed and memory.
     #[command(subcommand)]
@@ -193,8 +192,41 @@ pub(crate) struct Adaptive {
     pub(crate) seed: u64,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Learn {
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(subcommand)]
+    pub(crate) part: Option<LearnPart>,
+}
+
+/// Which part of the log is learned from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Span {
+    /// Decisions from this time on, such as 2026-11-01 or 2026-11-01T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Decisions before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// For halves, folds, topics and trees.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
 #[derive(Debug, Subcommand)]
-pub(crate) enum Learn {
+pub(crate) enum LearnPart {
+    /// Find which questions are answered badly and which strategy wins for which, and nothing else.
+    Patterns(Span),
+    /// Train trees from the log and promote them if it shows that they are better, and nothing else.
+    Challenger {
+        #[command(flatten)]
+        span: Span,
+        /// Take the trees that are in use out of use instead.
+        #[arg(long, conflicts_with_all = ["from", "to", "seed"])]
+        demote: bool,
+    },
     /// Train what tells a query's type and complexity from labelled questions, and measure it on held-out ones.
     Classifier {
         /// JSON Lines, or .gz: `question` or `text`, with `hops` (single or multi) or `type`, and `source`.

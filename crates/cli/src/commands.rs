@@ -12,6 +12,7 @@ mod eval_outcomes;
 mod eval_promotion;
 mod ingest;
 mod learn;
+mod learn_log;
 mod related;
 mod replay;
 mod serve;

@@ -60,3 +60,33 @@ fn the_classifier_is_trained_measured_and_written() {
     let error = learn(folder.path(), &[]).unwrap_err();
     assert!(error.contains("`riddle`") && error.contains("multi_hop"), "{error}");
 }
+
+/// Runs the program over the data directory `data`.
+fn burnish(data: &Path, more: &[&str]) -> Result<Value, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_burnish"));
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/all-MiniLM-L6-v2");
+    command.current_dir(data).env("BURNISH_EMBEDDING_PATH", model).args(["--json", "--data", "."]).args(more);
+    let output = command.output().unwrap();
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+#[test]
+fn the_log_as_a_whole_is_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let learned = burnish(folder.path(), &["learn", "--seed", "3"]).unwrap();
+    assert_eq!(
+        (&learned["patterns"]["patterns"]["n"], &learned["challenger"]["promoted"]),
+        (&0.into(), &false.into())
+    );
+    assert_eq!(learned["challenger"]["training"]["seed"], 3);
+    let patterns =
+        burnish(folder.path(), &["learn", "patterns", "--from", "2026-01-01", "--to", "2026-02-01"]).unwrap();
+    assert_eq!(patterns["patterns"]["found"], serde_json::json!([]));
+    assert_eq!(burnish(folder.path(), &["learn", "challenger", "--demote"]).unwrap()["demoted"], false);
+    let error = burnish(folder.path(), &["learn", "patterns", "--from", "yesterday"]).unwrap_err();
+    assert!(error.contains("`yesterday` is no time"), "{error}");
+    burnish(folder.path(), &["learn", "challenger", "--demote", "--seed", "1"]).unwrap_err();
+}

@@ -72,6 +72,7 @@ impl Engine {
             let forgotten = store.forget_user(tenant.as_deref(), &user)?;
             if forgotten > 0 {
                 engine.learned.fold_anew(store, engine.embedder.as_ref())?;
+                engine.forget_trees()?;
             }
             Ok(forgotten)
         })
@@ -83,7 +84,7 @@ impl Engine {
         let (store, embedder) = (self.store.as_ref(), self.embedder.as_ref());
         let heard = self.learned.catch_up(store, embedder, || self.planner.account())?;
         self.planner.hear(heard);
-        Ok(())
+        self.watch_trees()
     }
 
     /// A decision with its answer and outcomes.

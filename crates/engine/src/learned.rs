@@ -6,13 +6,12 @@ use burnish_learning::learner::{DriftEvent, Learner};
 use burnish_learning::policies::Ledger;
 use burnish_learning::predictor::Predictor;
 use burnish_learning::selection::{self, LABEL_WEIGHT};
-use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony, settle};
-use burnish_types::{
-    ChunkId, Embedder, Embedding, LoggedOutcome, Outcome, Query, Store, Strategy, UserContext,
-};
+use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony};
+use burnish_types::{ChunkId, Embedder, Embedding, LoggedOutcome, Query, Store, Strategy, UserContext};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
+use crate::judged::settled;
 use crate::{EngineError, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
@@ -111,11 +110,11 @@ impl Fold {
         // What is found related says nothing of how questions are best answered.
         let of_question = related::is_of_question(&logged.decision);
         let Some(choice) = logged.decision.choice().filter(|_| of_question) else { return };
-        let shown = Shown::of(logged).shown;
-        let before = settle(&named(&logged.earlier, logged), &shown);
+        let settled = |outcomes: &[_]| settled(&logged.decision, logged.answer.as_ref(), outcomes);
+        let before = settled(&logged.earlier);
         let mut all = logged.earlier.clone();
         all.push(logged.outcome.clone());
-        let after = settle(&named(&all, logged), &shown);
+        let after = settled(&all);
         if before == after {
             return;
         }
@@ -163,16 +162,6 @@ impl Fold {
         self.written = self.position;
         Ok(())
     }
-}
-
-/// The outcomes with whoever asked as the reporter of those that name nobody.
-fn named(outcomes: &[Outcome], logged: &LoggedOutcome) -> Vec<Outcome> {
-    let asker = &logged.decision.user.user;
-    let named = |outcome: &Outcome| Outcome {
-        user: outcome.user.clone().or_else(|| asker.clone()),
-        ..outcome.clone()
-    };
-    outcomes.iter().map(named).collect()
 }
 
 /// The embeddings of those questions of a part of the log whose outcomes concern passages, made in one go.
@@ -289,6 +278,11 @@ impl Learned {
     /// Questions and votes that feedback has left.
     pub(crate) fn memory_size(&self) -> (usize, usize) {
         self.fold.read().memory.size()
+    }
+
+    /// The outcome of the log that is folded in last.
+    pub(crate) fn position(&self) -> u64 {
+        self.fold.read().position
     }
 
     /// When outcomes changed, oldest first.

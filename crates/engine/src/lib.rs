@@ -2,14 +2,17 @@
 
 mod answering;
 mod batch;
+mod challenger;
 mod corpus;
 mod error;
 mod extractive;
 mod feedback;
 mod history;
 mod ingestion;
+mod judged;
 mod learned;
 mod library;
+mod patterns;
 mod pipeline;
 mod planner;
 mod prompt;
@@ -26,17 +29,20 @@ use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy}
 
 pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
+pub use challenger::{Attempt, ChallengerChange, ChallengerEvent, ChallengerStanding, Training};
 pub use corpus::Agreement;
 pub use error::EngineError;
 pub use feedback::Report;
-pub use history::{Bucket, Mean, Segment, Standing};
+pub use history::{Bucket, FixedValue, Mean, Segment, Standing};
 pub use ingestion::{IngestEvent, IngestOptions, IngestReport, Refused};
+pub use patterns::FoundPatterns;
 pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use settings::{AnswerSettings, BatchSettings, EngineSettings, PlannerSettings};
 
+use challenger::Challenger;
 use corpus::Corpus;
 use learned::Learned;
 use planner::Planner;
@@ -63,6 +69,7 @@ pub struct Engine {
     registry: Registry,
     planner: Planner,
     learned: Learned,
+    challenger: Challenger,
     settings: EngineSettings,
     /// Whose turn it is to answer in the background.
     background: tokio::sync::Semaphore,
@@ -86,7 +93,9 @@ impl Engine {
         let planner = Planner::new(&settings.planner, &registry, means)?;
         planner.resume(account, store.as_ref())?;
         planner.hear(heard);
-        Ok(Arc::new(Self {
+        let challenger = Challenger::read(store.as_ref())?;
+        planner.correct_by(challenger.trees());
+        let engine = Arc::new(Self {
             store,
             corpus,
             embedder,
@@ -96,9 +105,13 @@ impl Engine {
             registry,
             planner,
             learned,
+            challenger,
             settings,
             background: tokio::sync::Semaphore::new(1),
-        }))
+        });
+        // Outcomes may have come, or changed, since the trees were last looked at.
+        engine.watch_trees()?;
+        Ok(engine)
     }
 
     /// The strategies that work with this encoder and these models, the cheapest first.
@@ -146,6 +159,7 @@ impl Engine {
     /// Writes what would otherwise be repaired at the next start. Losing it loses nothing.
     pub fn close(&self) -> Result<(), EngineError> {
         self.corpus.checkpoint()?;
+        self.close_trees()?;
         self.learned.snapshot(self.store.as_ref(), self.planner.account())
     }
 

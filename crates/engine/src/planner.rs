@@ -1,10 +1,13 @@
 //! Turns a query into one plan among candidates, and says what each was expected to do.
 
+use std::sync::Arc;
+
 use burnish_learning::FeatureVector;
 use burnish_learning::learner::Learner;
 use burnish_learning::policies::{self, Ledger};
 use burnish_learning::predictor::Estimate;
-use burnish_learning::selection::{Offer, Selection, Wish};
+use burnish_learning::selection::{HOLDBACK, Offer, Selection, Wish};
+use burnish_learning::trees::BoostedTrees;
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
     Answerer, Candidate, Decision, Money, Plan, Prediction, Query, QueryFeatures, RequestId, Store, Strategy,
@@ -121,6 +124,11 @@ impl Planner {
         self.deciding.lock().selection.policy()
     }
 
+    /// From now on trees correct what is learned; `None` for what is learned alone.
+    pub(crate) fn correct_by(&self, trees: Option<Arc<BoostedTrees>>) {
+        self.deciding.lock().selection.correct_by(trees);
+    }
+
     /// The strategy called `name`, where it can be used.
     pub(crate) fn find(&self, name: &str) -> Result<Strategy, EngineError> {
         find(&self.strategies, &self.unusable, name)
@@ -129,9 +137,7 @@ impl Planner {
     /// What is expected of `strategy` for a question of which nothing is known.
     pub(crate) fn expected(&self, strategy: &Strategy, learned: &Learned) -> Prediction {
         let x = FeatureVector::new(&QueryFeatures::default());
-        learned.with(|learner, latency| {
-            prediction(&learner.predict(strategy.as_str(), x.as_slice()), latency(strategy))
-        })
+        learned.with(|learner, latency| prediction(&self.predict(learner, strategy, &x), latency(strategy)))
     }
 
     /// What exploration has cost so far.
@@ -188,9 +194,8 @@ impl Planner {
         match pinned {
             Some(strategy) => {
                 let strategy = self.find(strategy.as_str())?;
-                let (estimate, latency) = learned.with(|learner, latency| {
-                    (learner.predict(strategy.as_str(), x.as_slice()), latency(&strategy))
-                });
+                let (estimate, latency) = learned
+                    .with(|learner, latency| (self.predict(learner, &strategy, &x), latency(&strategy)));
                 let plan = plan(query, &circumstances, &strategy);
                 let only = Candidate { plan, prediction: prediction(&estimate, latency), propensity: 1.0 };
                 let reason = "pinned by the caller".to_owned();
@@ -213,7 +218,6 @@ impl Planner {
         let seed = circumstances.id.seed();
         let selected = deciding.selection.decide(learner, &offers, x, wish(query), seed);
         let selected = selected.ok_or_else(|| EngineError::Internal("there is no strategy".to_owned()))?;
-        let policy = deciding.selection.policy();
         deciding.last = deciding.last.max(Some(circumstances.id));
         drop(deciding);
         let described = self.candidates.iter().zip(&selected.estimates).zip(&offers);
@@ -225,8 +229,12 @@ impl Planner {
             },
         );
         let candidates = candidates.collect();
-        let choice = selected.choice;
+        let (policy, choice) = (selected.policy, selected.choice);
         Ok(decision(query, circumstances, policy, candidates, choice.chosen, choice.reason, choice.charge))
+    }
+
+    fn predict(&self, learner: &Learner, strategy: &Strategy, x: &FeatureVector) -> Estimate {
+        self.deciding.lock().selection.predict(learner, strategy.as_str(), x)
     }
 
     fn offers(&self, latency: &dyn Fn(&Strategy) -> f64) -> Vec<Offer<'_>> {
@@ -245,7 +253,14 @@ fn count(ledger: &mut Ledger, decision: &Decision) {
         ledger.expected += decision.charge;
         ledger.charged += decision.charge;
     } else {
-        ledger.expected += choice.prediction.quality;
+        // Where some requests go without trees, what the others get is what would be played.
+        let held_back = decision.policy.split(':').next() == Some(HOLDBACK);
+        let likeliest = || {
+            let candidates = decision.candidates.iter();
+            candidates.max_by(|left, right| left.propensity.total_cmp(&right.propensity))
+        };
+        let played = if held_back { likeliest().unwrap_or(choice) } else { choice };
+        ledger.expected += played.prediction.quality;
     }
 }
 

@@ -7,6 +7,7 @@ mod features;
 pub mod learner;
 mod memory;
 pub mod off_policy;
+pub mod patterns;
 pub mod policies;
 pub mod predictor;
 mod query_type;

@@ -25,7 +25,7 @@ mod ridge;
 
 pub use error::OffPolicyError;
 pub use log::{Log, Logged};
-pub use reward_model::{Predicted, cross_fitted};
+pub use reward_model::{Predicted, cross_fitted, cross_fitted_actions};
 
 /// The value of a policy, estimated from another's log.
 #[derive(Clone, Copy, Debug, PartialEq)]

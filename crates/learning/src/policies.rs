@@ -25,6 +25,11 @@ pub trait Policy: Send {
     /// Chooses among the alternatives. `None` where there are none.
     fn choose(&mut self, situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Choice>;
 
+    /// What it would play here without exploring; `None` of a policy that can't say, for it always draws, or asks nobody.
+    fn incumbent(&self, _situation: &Situation<'_>) -> Option<usize> {
+        None
+    }
+
     /// A request whose [`Choice::charge`] was above 0 had this quality, in [0, 1]. When a later outcome revises
     /// it, the difference is handed in.
     fn settle(&mut self, _quality: f64) {}

@@ -2,11 +2,13 @@
 //! and the policy that decides.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::features::FeatureVector;
 use crate::learner::Learner;
-use crate::policies::{Alternative, Choice, Ledger, Policy, Situation};
-use crate::predictor::{ArmPrior, Estimate, Predictor, PredictorSettings, Prior};
+use crate::policies::{Alternative, Choice, Ledger, Policy, QUALITY_TOLERANCE, Situation};
+use crate::predictor::{ArmPrior, Estimate, Forecast, Predictor, PredictorSettings, Prior};
+use crate::trees::BoostedTrees;
 
 /// The inverse of the variance that single labels have around the quality to expect.
 pub const LABEL_WEIGHT: f64 = 1.0 / 0.16;
@@ -69,11 +71,21 @@ pub fn believed_latency_ms(strategy: &str) -> f64 {
     known.map_or(UNKNOWN_LATENCY_MS, |belief| belief.latency_ms)
 }
 
+/// What a decision's policy is called where it was drawn between what trees make of it and what would be played
+/// without them; the share that goes without follows, as in `trees:0.1`.
+pub const HOLDBACK: &str = "trees";
+/// The share of the decisions that trees change which is made without them all the same, so that it stays known
+/// whether they are for the better.
+const HELD_BACK: f64 = 0.1;
+/// A smaller correction is not worth a word.
+const SMALLEST_CORRECTION: f64 = 0.0005;
+
 /// Decides, by a policy.
 pub struct Selection {
     policy: Box<dyn Policy>,
     believed: Predictor,
     baseline: Option<String>,
+    trees: Option<Arc<BoostedTrees>>,
 }
 
 /// A strategy that could be taken.
@@ -88,6 +100,8 @@ pub struct Offer<'a> {
 /// What was decided, with what it rests on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selected {
+    /// The policy that chose, with its settings.
+    pub policy: String,
     /// The choice.
     pub choice: Choice,
     /// The quality to expect of each option, in the order given.
@@ -107,12 +121,18 @@ impl Selection {
     /// One that plays `baseline` until evidence speaks against it; where none is named, what is believed to be best
     /// for each question.
     pub fn new(policy: Box<dyn Policy>, baseline: Option<String>) -> Self {
-        Self { policy, believed: Predictor::new(settings(None), prior()), baseline }
+        Self { policy, believed: Predictor::new(settings(None), prior()), baseline, trees: None }
     }
 
     /// The policy's name with its settings.
     pub fn policy(&self) -> String {
         self.policy.name()
+    }
+
+    /// From now on trees correct what is learned, and what is best by that takes the baseline's place; `None` for what is
+    /// learned alone.
+    pub fn correct_by(&mut self, trees: Option<Arc<BoostedTrees>>) {
+        self.trees = trees;
     }
 
     /// Decides among `options` for a question with the numbers `x`. `None` where there are none.
@@ -124,11 +144,84 @@ impl Selection {
         wish: Wish,
         seed: u64,
     ) -> Option<Selected> {
-        let alternatives = self.alternatives(options, x, wish);
-        let forecast = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
-        let situation = situation(&alternatives, &forecast, wish);
-        let choice = self.policy.choose(&situation, &mut fastrand::Rng::with_seed(seed))?;
-        Some(Selected { choice, estimates: forecast.estimates().to_vec() })
+        let mut random = fastrand::Rng::with_seed(seed);
+        let learned = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
+        let Some(corrections) = self.corrections(options, x) else {
+            let alternatives = self.alternatives(options, x, wish);
+            let choice = self.policy.choose(&situation(&alternatives, &learned, wish), &mut random)?;
+            let estimates = learned.estimates().to_vec();
+            return Some(Selected { policy: self.policy(), choice, estimates });
+        };
+        let corrected = learned.clone().corrected(&corrections);
+        let alternatives = led(self.alternatives(options, x, wish), &corrected, &corrections, wish);
+        let mut choice = self.policy.choose(&situation(&alternatives, &corrected, wish), &mut random)?;
+        let mut policy = self.policy();
+        if let Some(without) = self.without_trees(options, x, wish, &learned)
+            && without != choice.chosen
+            && choice.propensities.get(choice.chosen) == Some(&1.0)
+        {
+            policy = format!("{HOLDBACK}:{HELD_BACK}");
+            choice.propensities[choice.chosen] = 1.0 - HELD_BACK;
+            choice.propensities[without] = HELD_BACK;
+            if random.f64() < HELD_BACK {
+                choice.reason = format!(
+                    "{}: what would be played without the trees, as in {:.0} % of the requests that they change; with \
+                     them {}",
+                    options[without].strategy,
+                    100.0 * HELD_BACK,
+                    choice.reason
+                );
+                choice.chosen = without;
+            }
+        }
+        let correction = corrections.get(choice.chosen).copied().unwrap_or_default();
+        if correction.abs() >= SMALLEST_CORRECTION {
+            let strategy = options[choice.chosen].strategy;
+            choice.reason +=
+                &format!("; boosted trees move what is expected of {strategy} here by {correction:+.3}");
+        }
+        Some(Selected { policy, choice, estimates: corrected.estimates().to_vec() })
+    }
+
+    /// The quality to expect of a strategy, trees included.
+    pub fn predict(&self, learner: &Learner, strategy: &str, x: &FeatureVector) -> Estimate {
+        let mut estimate = learner.predict(strategy, x.as_slice());
+        if let Some(trees) = &self.trees {
+            let correction: f64 = trees.corrections([strategy], x.as_slice()).iter().sum();
+            estimate.mean = (estimate.mean + correction).clamp(0.0, 1.0);
+        }
+        estimate
+    }
+
+    /// What is played without exploring: by what is learned alone, and as the trees correct it.
+    pub(crate) fn incumbents(
+        &self,
+        learner: &Learner,
+        options: &[Offer<'_>],
+        x: &FeatureVector,
+        wish: Wish,
+    ) -> Option<[usize; 2]> {
+        let learned = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
+        let without = self.without_trees(options, x, wish, &learned)?;
+        let corrections = self.corrections(options, x)?;
+        let corrected = learned.corrected(&corrections);
+        let alternatives = led(self.alternatives(options, x, wish), &corrected, &corrections, wish);
+        Some([without, self.policy.incumbent(&situation(&alternatives, &corrected, wish))?])
+    }
+
+    fn without_trees(
+        &self,
+        options: &[Offer<'_>],
+        x: &FeatureVector,
+        wish: Wish,
+        learned: &Forecast,
+    ) -> Option<usize> {
+        self.policy.incumbent(&situation(&self.alternatives(options, x, wish), learned, wish))
+    }
+
+    fn corrections(&self, options: &[Offer<'_>], x: &FeatureVector) -> Option<Vec<f64>> {
+        let trees = self.trees.as_ref()?;
+        Some(trees.corrections(options.iter().map(|option| option.strategy), x.as_slice()))
     }
 
     /// Whether looking at what the indexes find can't change the decision for a question of which only `x` is known:
@@ -142,6 +235,10 @@ impl Selection {
     ) -> bool {
         let alternatives = self.alternatives(options, x, wish);
         let forecast = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
+        let forecast = match self.corrections(options, x) {
+            Some(corrections) => forecast.corrected(&corrections),
+            None => forecast,
+        };
         options.len() < 2 || situation(&alternatives, &forecast, wish).is_settled_by_the_cheapest()
     }
 
@@ -184,11 +281,26 @@ impl Selection {
     }
 }
 
-fn situation<'a>(
-    alternatives: &'a [Alternative],
-    forecast: &'a crate::predictor::Forecast,
+/// The alternatives with what is best by the corrected forecast as the baseline, where it is the corrections that make it
+/// better than the one that was.
+fn led(
+    mut alternatives: Vec<Alternative>,
+    corrected: &Forecast,
+    corrections: &[f64],
     wish: Wish,
-) -> Situation<'a> {
+) -> Vec<Alternative> {
+    let wish = Wish { target_quality: None, ..wish };
+    let situation = situation(&alternatives, corrected, wish);
+    let baseline = situation.baseline();
+    if let Some(best) = situation.preferred()
+        && corrections[best] - corrections[baseline] >= QUALITY_TOLERANCE
+    {
+        alternatives.iter_mut().enumerate().for_each(|(place, one)| one.is_baseline = place == best);
+    }
+    alternatives
+}
+
+fn situation<'a>(alternatives: &'a [Alternative], forecast: &'a Forecast, wish: Wish) -> Situation<'a> {
     Situation { alternatives, forecast, target_quality: wish.target_quality, budget_usd: wish.budget_usd }
 }
 
@@ -256,5 +368,46 @@ mod tests {
             learner.observe("sparse", x.as_slice(), 0.8 + noise, LABEL_WEIGHT, at);
         }
         assert_eq!(chosen(&learner), "sparse");
+    }
+
+    #[test]
+    fn what_trees_change_is_drawn_with_a_true_propensity_and_explained() {
+        let long = vector(&[("words", 40.0), ("fused_margin", 0.3)]);
+        let short = vector(&[("words", 3.0), ("fused_margin", 0.3)]);
+        let options = options(&ALL);
+        let rows: Vec<crate::trees::TrainingRow> = (0..400)
+            .map(|place| crate::trees::TrainingRow {
+                arm: ["sparse", "hybrid"][place % 2].to_owned(),
+                x: if place % 4 < 2 { long } else { short }.to_vec(),
+                quality: if place % 4 == 0 { 0.95 } else { 0.7 },
+                expected: 0.7,
+                weight: 1.0,
+            })
+            .collect();
+        let trees = BoostedTrees::fit(&rows, crate::trees::TreeSettings::default(), 1).unwrap();
+        let learner = Learner::new(settings(None), prior());
+        let mut selection =
+            Selection::new(policies::parse("conservative:0").unwrap(), Some("hybrid".to_owned()));
+        let decide = |selection: &mut Selection, x: &FeatureVector, seed| {
+            selection.decide(&learner, &options, x, Wish::default(), seed).unwrap()
+        };
+        let before = decide(&mut selection, &long, 1);
+        selection.correct_by(Some(Arc::new(trees)));
+        assert_eq!(decide(&mut selection, &short, 1).policy, "conservative:0");
+        let mut without = 0;
+        for seed in 0..1_000 {
+            let Selected { policy, choice, .. } = decide(&mut selection, &long, seed);
+            let held_back = options[choice.chosen].strategy == "hybrid";
+            assert_eq!(policy, "trees:0.1");
+            assert!((choice.propensities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            assert!((choice.propensities[choice.chosen] - if held_back { 0.1 } else { 0.9 }).abs() < 1e-12);
+            assert!(held_back || options[choice.chosen].strategy == "sparse");
+            let words = if held_back { "without the trees" } else { "boosted trees move" };
+            assert!(choice.reason.contains(words), "{}", choice.reason);
+            without += usize::from(held_back);
+        }
+        assert!((60..140).contains(&without), "{without}");
+        selection.correct_by(None);
+        assert_eq!(decide(&mut selection, &long, 1), before);
     }
 }

@@ -1,16 +1,19 @@
-//! Boosted regression trees: a challenger that is trained from the whole log at once, and finds what no straight line
-//! says. Small on purpose: squared loss, histogram splits, shrinkage, and early stopping on rows held out.
+//! Boosted regression trees: a challenger that is trained from the whole log at once on what the predictor leaves, and
+//! finds what no straight line says. Small on purpose: squared loss, histogram splits, shrinkage, and early stopping on
+//! rows held out.
 
+mod challenge;
 mod grow;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use challenge::{Challenge, ChallengeRow, ChallengeSettings, challenge, train};
 use grow::{Bins, Grower};
 
 /// The form of a stored model; it changes whenever the form does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// One outcome to learn from.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +24,9 @@ pub struct TrainingRow {
     pub x: Vec<f64>,
     /// The quality, in [0, 1].
     pub quality: f64,
-    /// How much the row counts, at least 0: the inverse of its noise's variance, times that of its propensity
-    /// where the log is to be weighed back.
+    /// What is expected without the trees, in [0, 1].
+    pub expected: f64,
+    /// How much the row counts, at least 0: the inverse of its noise's variance.
     pub weight: f64,
 }
 
@@ -45,19 +49,19 @@ pub struct TreeSettings {
 
 impl Default for TreeSettings {
     fn default() -> Self {
-        Self { depth: 3, trees: 300, rate: 0.1, least_rows: 20, held_out: 0.2, patience: 20 }
+        Self { depth: 3, trees: 100, rate: 0.1, least_rows: 20, held_out: 0.2, patience: 20 }
     }
 }
 
-/// Expected quality by arm and features (Friedman 2001, algorithm 2).
+/// By how much the quality of an arm differs from what is expected without, by features (Friedman 2001, algorithm 2,
+/// whose first stage is here the predictor).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BoostedTrees {
     version: u32,
     arms: Vec<String>,
     features: usize,
-    base: f64,
     trees: Vec<Tree>,
-    /// Mean squared errors on the rows held out: of the mean alone, and of the trees.
+    /// Mean squared errors on the rows held out: of what was expected, and with the trees.
     held_out_errors: Option<(f64, f64)>,
 }
 
@@ -103,7 +107,11 @@ impl BoostedTrees {
         let features = rows.first()?.x.len();
         let usable = |row: &&TrainingRow| {
             row.x.len() == features
-                && row.x.iter().chain([&row.quality, &row.weight]).all(|value| value.is_finite())
+                && row
+                    .x
+                    .iter()
+                    .chain([&row.quality, &row.expected, &row.weight])
+                    .all(|value| value.is_finite())
                 && row.weight > 0.0
         };
         let mut rows: Vec<&TrainingRow> = rows.iter().filter(usable).collect();
@@ -111,21 +119,35 @@ impl BoostedTrees {
         let mut arms: Vec<String> = rows.iter().map(|row| row.arm.clone()).collect();
         arms.sort();
         arms.dedup();
-        let mut model =
-            Self { version: VERSION, arms, features, base: 0.0, trees: Vec::new(), held_out_errors: None };
+        let mut model = Self { version: VERSION, arms, features, trees: Vec::new(), held_out_errors: None };
         let held_out = (rows.len() as f64 * settings.held_out.clamp(0.0, 0.5)) as usize;
         let (held_out, training) = rows.split_at(held_out);
-        model.base = mean_quality(training)?;
+        if training.is_empty() {
+            return None;
+        }
         model.boost(&Sample::of(&model, training), &Sample::of(&model, held_out), settings);
         Some(model)
     }
 
-    /// The quality to expect of `arm` for the features `x`, in [0, 1]. An arm that was not in the log is taken for
-    /// none of those that were.
-    pub fn predict(&self, arm: &str, x: &[f64]) -> f64 {
-        let x = self.encode(arm, x);
-        let sum: f64 = self.trees.iter().map(|tree| tree.predict(&x)).sum();
-        (self.base + sum).clamp(0.0, 1.0)
+    /// By how much the quality of each of `arms` for the features `x` differs from what is expected without the trees,
+    /// in [-1, 1]. Of an arm that was not in the log nothing is known: 0.
+    pub fn corrections<'a>(&self, arms: impl IntoIterator<Item = &'a str>, x: &[f64]) -> Vec<f64> {
+        let mut encoded = self.encode(None, x);
+        let correction = |arm: &str| {
+            if !self.arms.iter().any(|known| known == arm) {
+                return 0.0;
+            }
+            for (place, known) in self.arms.iter().enumerate() {
+                encoded[self.features + place] = f64::from(u8::from(known == arm));
+            }
+            self.trees.iter().map(|tree| tree.predict(&encoded)).sum::<f64>().clamp(-1.0, 1.0)
+        };
+        arms.into_iter().map(correction).collect()
+    }
+
+    /// How long the vectors of features are that it was trained on.
+    pub fn features(&self) -> usize {
+        self.features
     }
 
     /// How many trees there are.
@@ -133,7 +155,7 @@ impl BoostedTrees {
         self.trees.len()
     }
 
-    /// The mean squared error on the rows that were held out: of the mean alone, and of the trees.
+    /// The mean squared error on the rows that were held out: of what was expected, and with the trees.
     pub fn held_out_errors(&self) -> Option<(f64, f64)> {
         self.held_out_errors
     }
@@ -160,18 +182,18 @@ impl BoostedTrees {
     }
 
     /// The features, then a 1 in the place of the arm.
-    fn encode(&self, arm: &str, x: &[f64]) -> Vec<f64> {
+    fn encode(&self, arm: Option<&str>, x: &[f64]) -> Vec<f64> {
         let mut encoded: Vec<f64> = x.iter().copied().take(self.features).collect();
         encoded.resize(self.features, 0.0);
-        encoded.extend(self.arms.iter().map(|known| f64::from(u8::from(known == arm))));
+        encoded.extend(self.arms.iter().map(|known| f64::from(u8::from(Some(known.as_str()) == arm))));
         encoded
     }
 
     fn boost(&mut self, training: &Sample, held_out: &Sample, settings: TreeSettings) {
         let bins = Bins::of(&training.x);
         let grower = Grower::new(&bins, &training.weights, settings);
-        let mut residuals: Vec<f64> = training.qualities.iter().map(|quality| quality - self.base).collect();
-        let mut held: Vec<f64> = held_out.qualities.iter().map(|quality| quality - self.base).collect();
+        let mut residuals = training.residuals.clone();
+        let mut held = held_out.residuals.clone();
         let start = held_out.error(&held);
         let (mut least, mut best) = (start, 0);
         for _ in 0..settings.trees {
@@ -191,24 +213,18 @@ impl BoostedTrees {
     }
 }
 
-fn mean_quality(rows: &[&TrainingRow]) -> Option<f64> {
-    let weight: f64 = rows.iter().map(|row| row.weight).sum();
-    let sum: f64 = rows.iter().map(|row| row.weight * row.quality).sum();
-    (weight > 0.0).then(|| sum / weight)
-}
-
 /// Rows with the arm among the features.
 struct Sample {
     x: Vec<Vec<f64>>,
-    qualities: Vec<f64>,
+    residuals: Vec<f64>,
     weights: Vec<f64>,
 }
 
 impl Sample {
     fn of(model: &BoostedTrees, rows: &[&TrainingRow]) -> Self {
         Self {
-            x: rows.iter().map(|row| model.encode(&row.arm, &row.x)).collect(),
-            qualities: rows.iter().map(|row| row.quality.clamp(0.0, 1.0)).collect(),
+            x: rows.iter().map(|row| model.encode(Some(&row.arm), &row.x)).collect(),
+            residuals: rows.iter().map(|row| row.quality.clamp(0.0, 1.0) - row.expected).collect(),
             weights: rows.iter().map(|row| row.weight).collect(),
         }
     }
@@ -243,9 +259,13 @@ mod tests {
             let good = (x[1] > 0.5) == wide;
             let quality = (if good { 0.8 } else { 0.3 }) + noise * (random.f64() - 0.5);
             let arm = if wide { "wide" } else { "narrow" }.to_owned();
-            TrainingRow { arm, x, quality: quality.clamp(0.0, 1.0), weight: 1.0 }
+            TrainingRow { arm, x, quality: quality.clamp(0.0, 1.0), expected: 0.55, weight: 1.0 }
         };
         (0..count).map(row).collect()
+    }
+
+    fn predict(model: &BoostedTrees, arm: &str, x: &[f64], expected: f64) -> f64 {
+        expected + model.corrections([arm], x)[0]
     }
 
     #[test]
@@ -254,11 +274,11 @@ mod tests {
         for (arm, value, expected) in
             [("wide", 0.9, 0.8), ("wide", 0.1, 0.3), ("narrow", 0.9, 0.3), ("narrow", 0.1, 0.8)]
         {
-            let found = model.predict(arm, &[1.0, value, 0.5]);
+            let found = predict(&model, arm, &[1.0, value, 0.5], 0.55);
             assert!((found - expected).abs() < 0.08, "{arm} at {value}: {found}, not {expected}");
         }
-        let (mean_alone, trees) = model.held_out_errors().unwrap();
-        assert!(trees < 0.6 * mean_alone, "{trees} {mean_alone}");
+        let (before, after) = model.held_out_errors().unwrap();
+        assert!(after < 0.6 * before, "{after} {before}");
         let importance = model.importance();
         assert!(importance[&1] > importance.get(&2).copied().unwrap_or(0), "{importance:?}");
     }
@@ -267,10 +287,11 @@ mod tests {
     fn noise_alone_grows_next_to_nothing() {
         let mut rows = rows(600, 0.0, 2);
         let mut random = fastrand::Rng::with_seed(3);
-        rows.iter_mut().for_each(|row| row.quality = f64::from(u8::from(random.bool())));
+        rows.iter_mut()
+            .for_each(|row| (row.quality, row.expected) = (f64::from(u8::from(random.bool())), 0.5));
         let model = BoostedTrees::fit(&rows, TreeSettings::default(), 7).unwrap();
         assert!(model.trees() < 15, "{}", model.trees());
-        let spread = (0..10).map(|place| model.predict("wide", &[1.0, f64::from(place) / 10.0, 0.5]));
+        let spread = (0..10).map(|place| predict(&model, "wide", &[1.0, f64::from(place) / 10.0, 0.5], 0.5));
         assert!(spread.into_iter().all(|value| (value - 0.5).abs() < 0.15));
     }
 
@@ -281,24 +302,24 @@ mod tests {
         assert_eq!(BoostedTrees::fit(&rows, TreeSettings::default(), 7), Some(model.clone()));
         let restored = BoostedTrees::from_bytes(&model.to_bytes()).unwrap();
         let x = [1.0, 0.3, 0.9];
-        assert!((restored.predict("wide", &x) - model.predict("wide", &x)).abs() < 1e-9);
+        assert_eq!(restored.corrections(["wide", "other"], &x), model.corrections(["wide", "other"], &x));
         assert_eq!(BoostedTrees::from_bytes(b"{}"), None);
         assert_eq!(BoostedTrees::fit(&[], TreeSettings::default(), 7), None);
     }
 
     proptest! {
         #[test]
-        fn predictions_are_qualities_whatever_the_rows(
+        fn corrections_stay_in_their_range_whatever_the_rows(
             values in vec((-1e6f64..1e6, -2.0f64..2.0, 0.0f64..3.0), 1..60), depth in 0usize..6, x in vec(-1e9f64..1e9, 0..4),
         ) {
             let row = |(x, quality, weight): &(f64, f64, f64)| TrainingRow {
-                arm: if *x > 0.0 { "a" } else { "b" }.to_owned(), x: vec![*x, quality * 3.0], quality: *quality, weight: *weight,
+                arm: if *x > 0.0 { "a" } else { "b" }.to_owned(), x: vec![*x, quality * 3.0], quality: *quality, expected: 0.5, weight: *weight,
             };
             let rows: Vec<TrainingRow> = values.iter().map(row).collect();
             let settings = TreeSettings { depth, trees: 10, least_rows: 2, ..TreeSettings::default() };
             if let Some(model) = BoostedTrees::fit(&rows, settings, 1) {
-                for arm in ["a", "b", "c"] {
-                    prop_assert!((0.0..=1.0).contains(&model.predict(arm, &x)));
+                for correction in model.corrections(["a", "b", "c"], &x) {
+                    prop_assert!((-1.0..=1.0).contains(&correction));
                 }
             }
         }

@@ -24,7 +24,7 @@ use crate::settings::ServerSettings;
 pub(crate) use batch::describe;
 pub(crate) use decisions::stored;
 pub(crate) use documents::{document, page as documents_page};
-pub(crate) use learning::SMALLEST_SAMPLE;
+pub(crate) use learning::{SMALLEST_SAMPLE, change_name};
 pub(crate) use models::pinned;
 
 #[derive(OpenApi)]
@@ -70,14 +70,16 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
         .routes(routes!(feedback::give, feedback::forget))
         .routes(routes!(decisions::retrieve))
         .routes(routes!(learning::retrieve))
+        .routes(routes!(learning::demote))
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
 }
 
-/// What may take long, and brings much.
+/// What may take long, or brings much.
 pub(crate) fn uploads(settings: &ServerSettings) -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(documents::list, documents::upload))
         .routes(routes!(batch::create))
+        .routes(routes!(learning::learn))
         .layer(DefaultBodyLimit::max(settings.max_upload_bytes))
 }
 

@@ -1,10 +1,13 @@
-//! `bench decide`: how long it takes from a question's words and lists to a plan, and that history does not slow it.
+//! `bench decide`: how long it takes from a question's words and lists to a plan with trees in use, and that history does
+//! not slow it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use burnish_learning::learner::Learner;
 use burnish_learning::selection::{self, LABEL_WEIGHT, Offer, Selection, Wish};
+use burnish_learning::trees::{BoostedTrees, TrainingRow, TreeSettings};
 use burnish_learning::{FeatureVector, list_features, policies, query_features};
 use burnish_types::{ChunkId, Filter, Hit, Query, Timestamp, UserContext};
 use serde_json::json;
@@ -14,6 +17,8 @@ use crate::output;
 
 /// Decisions that are timed for each length of history.
 const DECISIONS: usize = 20_000;
+/// Outcomes that trees are trained from.
+const TREE_ROWS: usize = 2_000;
 /// Words that questions are made of; a third of them are names, so that all kinds of features are at work.
 const WORDS: [&str; 18] = [
     "which", "Atlas", "bridge", "older", "than", "Borealis", "report", "was", "written", "by", "the",
@@ -30,6 +35,7 @@ pub(crate) fn run(context: &Context, outcomes: u64, seed: u64) -> Result<()> {
         .collect();
     let bar = output::bar(outcomes, "outcomes");
     let mut learner = Learner::new(selection::settings(planner.half_life_days), selection::prior());
+    let trees = Arc::new(trees(&offers, &mut random, seed).context("no trees could be trained")?);
     let mut measured = Vec::new();
     let mut learned = 0;
     for history in [outcomes / 100, outcomes] {
@@ -43,6 +49,7 @@ pub(crate) fn run(context: &Context, outcomes: u64, seed: u64) -> Result<()> {
         }
         let policy = policies::parse(&planner.policy)?;
         let mut selection = Selection::new(policy, planner.baseline.clone());
+        selection.correct_by(Some(Arc::clone(&trees)));
         let mut micros: Vec<f64> = (0..DECISIONS)
             .map(|_| {
                 let query = asked(&mut random);
@@ -67,14 +74,30 @@ pub(crate) fn run(context: &Context, outcomes: u64, seed: u64) -> Result<()> {
             .iter()
             .map(|(history, p50, p99)| json!({"outcomes": history, "p50_us": p50, "p99_us": p99}))
             .collect();
-        return output::json(&json!({"decisions": DECISIONS, "history": rows, "p50_ratio": ratio}));
+        return output::json(
+            &json!({"decisions": DECISIONS, "trees": trees.trees(), "history": rows, "p50_ratio": ratio}),
+        );
     }
     for (history, p50, p99) in &measured {
         output::say(format!(
-            "{history:>9} outcomes: {p50:.0} µs (p50), {p99:.0} µs (p99) from words to plan"
+            "{history:>9} outcomes: {p50:.0} µs (p50), {p99:.0} µs (p99) from words to plan, with {} trees",
+            trees.trees()
         ))?;
     }
     output::say(format!("a hundred times the history takes {ratio:.2} times as long"))
+}
+
+/// As many trees as there may be, for they are the dearest; their corrections are those of chance.
+fn trees(offers: &[Offer<'_>], random: &mut fastrand::Rng, seed: u64) -> Option<BoostedTrees> {
+    let row = |_| TrainingRow {
+        arm: offers[random.usize(..offers.len())].strategy.to_owned(),
+        x: seen(&asked(random), random).to_vec(),
+        quality: random.f64(),
+        expected: 0.5,
+        weight: 1.0,
+    };
+    let rows: Vec<TrainingRow> = (0..TREE_ROWS).map(row).collect();
+    BoostedTrees::fit(&rows, TreeSettings { held_out: 0.0, ..TreeSettings::default() }, seed)
 }
 
 fn asked(random: &mut fastrand::Rng) -> Query {

@@ -1,4 +1,4 @@
-//! `burnish learn`.
+//! `burnish learn`, and `burnish learn classifier`, whose questions come from files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,17 @@ use burnish_learning::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, Ty
 use burnish_types::{Filter, Query, UserContext};
 use serde_json::{Map, Value, json};
 
-use super::Context;
-use crate::args::Learn;
+use super::{Context, learn_log};
+use crate::args::{Learn, LearnPart};
 use crate::output;
 
 pub(crate) fn run(context: &Context, command: Learn) -> Result<()> {
-    match command {
-        Learn::Classifier { questions, test, without, out, seed } => {
+    match command.part {
+        None => learn_log::everything(context, &command.span),
+        Some(LearnPart::Patterns(span)) => learn_log::patterns(context, &span),
+        Some(LearnPart::Challenger { demote: true, .. }) => learn_log::demote(context),
+        Some(LearnPart::Challenger { span, demote: false }) => learn_log::challenger(context, &span),
+        Some(LearnPart::Classifier { questions, test, without, out, seed }) => {
             classifier(context, &Request { questions, test, without, out, seed })
         }
     }

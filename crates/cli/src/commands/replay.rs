@@ -11,8 +11,7 @@ use crate::args::Replay;
 use crate::{output, parts};
 
 pub(crate) fn run(context: &Context, request: &Replay) -> Result<()> {
-    let from = request.from.as_deref().map_or(Ok(Timestamp(0)), instant)?;
-    let to = request.to.as_deref().map_or(Ok(Timestamp(u64::MAX)), instant)?;
+    let [from, to] = span(request.from.as_deref(), request.to.as_deref())?;
     burnish_engine::check_policy(&request.policy)?;
     let engine = parts::engine(&context.config)?;
     let log = engine.judged_decisions(from, to)?;
@@ -46,6 +45,13 @@ fn print(report: &ReplayReport) -> Result<()> {
         .map(|(name, share)| format!("{name} {:.0} %", 100.0 * share))
         .collect();
     output::say(format!("shares: {}", shares.join(", ")))
+}
+
+/// From when to when, without limits where none are named.
+pub(crate) fn span(from: Option<&str>, to: Option<&str>) -> Result<[Timestamp; 2]> {
+    let from = from.map_or(Ok(Timestamp(0)), instant)?;
+    let to = to.map_or(Ok(Timestamp(u64::MAX)), instant)?;
+    Ok([from, to])
 }
 
 /// A day, or a time in the form of RFC 3339.

@@ -27,17 +27,35 @@ pub struct Predicted {
 /// within the rewards trained on. Context is scaled to a mean square of 1. Memory and time grow with the square and
 /// the cube of the number of actions: it is made for hundreds.
 pub fn cross_fitted(log: &Log<'_>, seed: u64) -> Vec<Predicted> {
+    let nothing = Predicted { chosen: 0.0, target: 0.0 };
+    cross_fit(log, seed, nothing, |model, layout, row| model.predict(layout, row))
+}
+
+/// As [`cross_fitted`], but what is expected of every action: by row, then by action.
+pub fn cross_fitted_actions(log: &Log<'_>, seed: u64) -> Vec<Vec<f64>> {
+    cross_fit(log, seed, Vec::new(), |model, layout, row| {
+        let surroundings = layout.surroundings(row);
+        (0..layout.actions).map(|action| model.of(layout, action, &surroundings)).collect()
+    })
+}
+
+fn cross_fit<T: Clone>(
+    log: &Log<'_>,
+    seed: u64,
+    nothing: T,
+    predict: impl Fn(&Model, &Layout, &Logged<'_>) -> T,
+) -> Vec<T> {
     let layout = Layout::of(log);
     let mut order: Vec<usize> = (0..log.rows().len()).collect();
     Rng::with_seed(seed).shuffle(&mut order);
-    let mut predictions = vec![Predicted { chosen: 0.0, target: 0.0 }; order.len()];
+    let mut predictions = vec![nothing; order.len()];
     for fold in 0..FOLDS {
         let (held, training): (Vec<_>, Vec<_>) =
             order.iter().enumerate().partition(|(place, _)| place % FOLDS == fold);
         let training: Vec<&Logged<'_>> = training.iter().map(|(_, row)| &log.rows()[**row]).collect();
         let model = train(&layout, &training);
         for (_, &row) in held {
-            predictions[row] = model.predict(&layout, &log.rows()[row]);
+            predictions[row] = predict(&model, &layout, &log.rows()[row]);
         }
     }
     predictions

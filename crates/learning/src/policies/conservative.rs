@@ -40,7 +40,7 @@ impl Conservative {
     }
 
     /// What would be played without exploration.
-    fn incumbent(situation: &Situation<'_>) -> Option<Verdict> {
+    fn verdict(situation: &Situation<'_>) -> Option<Verdict> {
         let baseline = situation.baseline();
         let proven = |place: usize| {
             let (advantage, deviation) = situation.forecast.advantage(place, baseline);
@@ -91,7 +91,7 @@ impl Policy for Conservative {
     }
 
     fn choose(&mut self, situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Choice> {
-        let incumbent = Self::incumbent(situation)?;
+        let incumbent = Self::verdict(situation)?;
         let charge = situation.mean(incumbent.place);
         self.ledger.requests += 1;
         self.ledger.expected += charge;
@@ -111,6 +111,10 @@ impl Policy for Conservative {
         self.ledger.explored += 1;
         self.ledger.charged += charge;
         Some(Choice { chosen, propensities: ballot.shares, charge, reason })
+    }
+
+    fn incumbent(&self, situation: &Situation<'_>) -> Option<usize> {
+        Self::verdict(situation).map(|verdict| verdict.place)
     }
 
     fn settle(&mut self, quality: f64) {

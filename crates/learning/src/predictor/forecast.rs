@@ -49,6 +49,14 @@ impl Forecast {
         Self { settled: false, ..self }
     }
 
+    /// With the means moved by what something else knows better, as certain as before.
+    pub(crate) fn corrected(mut self, corrections: &[f64]) -> Self {
+        for (estimate, correction) in self.estimates.iter_mut().zip(corrections) {
+            estimate.mean = (estimate.mean + correction).clamp(0.0, 1.0);
+        }
+        self
+    }
+
     /// Moved by shifts of which the means and the covariance, row by row, are given, and not to be relied upon.
     pub(crate) fn shifted(mut self, means: &[f64], covariance: &[f64]) -> Self {
         for (value, more) in self.covariance.iter_mut().zip(covariance) {

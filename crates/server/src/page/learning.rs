@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::response::Html;
 use burnish_engine::{Bucket, Mean, Standing};
+use burnish_learning::patterns::Figure;
 use minijinja::context;
 use serde::Serialize;
 
 use super::answer::day_and_time;
 use super::{PageError, view};
-use crate::api::SMALLEST_SAMPLE;
+use crate::api::{SMALLEST_SAMPLE, change_name};
 use crate::app::App;
 
 const WIDTH: f64 = 640.0;
@@ -45,8 +46,8 @@ struct Row {
 
 #[derive(Serialize)]
 struct SegmentRow {
+    kind: String,
     strategy: String,
-    query_type: String,
     quality: String,
     n: usize,
     ms: String,
@@ -57,6 +58,7 @@ struct FixedRow {
     strategy: String,
     value: String,
     regret: String,
+    covered: String,
     trusted: bool,
     left: f64,
     right: f64,
@@ -69,6 +71,29 @@ struct ExpectedRow {
     quality: String,
     ms: String,
     outcomes: u64,
+}
+
+#[derive(Serialize)]
+struct PatternRow {
+    words: String,
+    /// The difference, from −1 to 1 over the width of the drawing, and the ends of its interval.
+    middle: f64,
+    left: f64,
+    right: f64,
+}
+
+#[derive(Serialize)]
+struct TopicRow {
+    topic: String,
+    strategy: String,
+    quality: String,
+}
+
+#[derive(Serialize)]
+struct TreesRow {
+    at: String,
+    change: &'static str,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -97,6 +122,13 @@ pub(super) async fn learning(State(app): State<App>) -> Result<Html<String>, Pag
             points => view(&points(&standing.series)), pieces => view(&pieces(&standing.series, &strategies)),
             strategies, rows => view(&rows(&standing.series)), segments => view(&segments(&standing)),
             fixed => view(&fixed(&standing)), mean_at => standing.mean_quality.map(|mean| WIDTH * mean.mean),
+            patterns => view(&patterns(&standing)), topics => view(&topics(&standing)),
+            looked => standing.patterns.as_ref().map(|found| context! {
+                at => day_and_time(found.at), n => found.patterns.n, questions => found.patterns.questions,
+                free => found.patterns.free, looked_at => found.patterns.looked_at,
+            }),
+            trees => view(&trees(&standing)), trees_since => standing.challenger.in_use.as_ref().map(|(at, _)| day_and_time(*at)),
+            trees_watched => standing.challenger.watched.map(watched),
             expected => view(&expected(&standing)), drift => view(&drift(&standing)), exploration => spent,
             questions => standing.memory.0, votes => standing.memory.1,
         };
@@ -156,8 +188,8 @@ fn rows(series: &[Bucket]) -> Vec<Row> {
 
 fn segments(standing: &Standing) -> Vec<SegmentRow> {
     let row = |segment: &burnish_engine::Segment| SegmentRow {
+        kind: format!("{}: {}", segment.cut, segment.kind.replace('_', " ")),
         strategy: segment.strategy.to_string(),
-        query_type: segment.query_type.name().replace('_', " "),
         quality: with_margin(&segment.quality),
         n: segment.quality.n,
         ms: format!("{:.1} ms", segment.latency_ms),
@@ -166,19 +198,64 @@ fn segments(standing: &Standing) -> Vec<SegmentRow> {
 }
 
 fn fixed(standing: &Standing) -> Vec<FixedRow> {
-    let mean = standing.mean_quality.map_or(0.0, |mean| mean.mean);
-    let place = |value: f64| WIDTH * value.clamp(0.0, 1.0);
-    let row =
-        |(strategy, estimate): &(burnish_types::Strategy, burnish_learning::off_policy::Estimate)| FixedRow {
-            strategy: strategy.to_string(),
+    let row = |fixed: &burnish_engine::FixedValue| {
+        let estimate = &fixed.estimate;
+        FixedRow {
+            strategy: fixed.strategy.to_string(),
             value: format!("{:.2} ({:.2} to {:.2})", estimate.value, estimate.low, estimate.high),
-            regret: format!("{:+.2}", estimate.value - mean),
+            regret: format!("{:+.2}", estimate.value - fixed.reached),
+            covered: format!("{} of {}", estimate.n, fixed.of),
             trusted: estimate.effective_sample_size >= SMALLEST_SAMPLE,
-            left: place(estimate.low),
-            right: place(estimate.high),
-            middle: place(estimate.value),
-        };
+            left: along(estimate.low),
+            right: along(estimate.high),
+            middle: along(estimate.value),
+        }
+    };
     standing.fixed.iter().map(row).collect()
+}
+
+fn along(quality: f64) -> f64 {
+    WIDTH * quality.clamp(0.0, 1.0)
+}
+
+fn patterns(standing: &Standing) -> Vec<PatternRow> {
+    let found = standing.patterns.iter().flat_map(|found| &found.patterns.found);
+    let row = |pattern: &burnish_learning::patterns::Pattern| {
+        let Figure { value, interval: [low, high], .. } = pattern.difference;
+        let place = |difference: f64| along(f64::midpoint(difference, 1.0));
+        // What the figures stand beside is code in the words as well.
+        let words = pattern.words.replace('`', "");
+        PatternRow { words, middle: place(value), left: place(low), right: place(high) }
+    };
+    found.map(row).collect()
+}
+
+fn topics(standing: &Standing) -> Vec<TopicRow> {
+    let found = standing.patterns.iter().flat_map(|found| &found.patterns.topics);
+    let row = |row: &burnish_learning::patterns::TopicRow| TopicRow {
+        topic: row.topic.clone(),
+        strategy: row.strategy.clone(),
+        quality: format!("{:.2} (n = {})", row.quality, row.n),
+    };
+    found.map(row).collect()
+}
+
+fn trees(standing: &Standing) -> Vec<TreesRow> {
+    let row = |event: &burnish_engine::ChallengerEvent| TreesRow {
+        at: day_and_time(event.at),
+        change: change_name(event.change),
+        reason: event.reason.clone(),
+    };
+    standing.challenger.events.iter().rev().map(row).collect()
+}
+
+fn watched((difference, [low, high], outcomes): (f64, [f64; 2], u64)) -> String {
+    match outcomes {
+        0 => "No outcome of a decision that they change has come yet.".to_owned(),
+        outcomes => format!(
+            "Without them such decisions would be worth {difference:+.2} ({low:+.2} to {high:+.2}, {outcomes} outcomes)."
+        ),
+    }
 }
 
 fn expected(standing: &Standing) -> Vec<ExpectedRow> {

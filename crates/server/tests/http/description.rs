@@ -31,6 +31,7 @@ async fn every_described_route_answers() {
     DELETE /v1/batch/{id}
     DELETE /v1/documents/{id}
     DELETE /v1/feedback
+    DELETE /v1/learning/trees
     GET /healthz
     GET /metrics
     GET /openapi.json
@@ -49,6 +50,7 @@ async fn every_described_route_answers() {
     POST /v1/documents
     POST /v1/embeddings
     POST /v1/feedback
+    POST /v1/learning
     POST /v1/related
     POST /v1/search
     ");

@@ -50,6 +50,28 @@ async fn what_a_person_confirms_moves_the_ranking_until_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn the_log_as_a_whole_is_learned_from() {
+    let server = Server::start().await.filled().await;
+    let found = search(&server, QUESTION, None).await;
+    server.post("/v1/feedback", json!({"id": found["id"], "thumb": "up"})).await;
+    assert!(server.get("/learning").await.text().await.unwrap().contains("Nobody has looked yet"));
+    let learned = server.post_json("/v1/learning", json!({"seed": 3})).await;
+    // What was asked named its strategy, so there was nothing to compare.
+    assert_eq!((learned["promoted"].as_bool(), learned["patterns"]["n"].as_u64()), (Some(false), Some(0)));
+    let learning = server.get_json("/v1/learning").await;
+    assert_eq!(learning["patterns"]["found"], json!([]));
+    assert_eq!(learning["trees"]["events"][0]["change"], "refused");
+    let page = server.get("/learning").await.text().await.unwrap();
+    assert!(
+        page.contains("Nothing holds for one part") && page.contains("No boosted trees are in use"),
+        "{page}"
+    );
+    let demoted = server.request(reqwest::Method::DELETE, "/v1/learning/trees").send().await.unwrap();
+    assert_eq!(demoted.json::<Value>().await.unwrap()["demoted"], false);
+    assert_eq!(server.post("/v1/learning", json!({"sead": 3})).await.status(), 400);
+}
+
+#[tokio::test]
 async fn before_anything_was_asked_the_page_says_so() {
     let server = Server::start().await;
     let page = server.get("/learning").await.text().await.unwrap();

@@ -1,0 +1,66 @@
+//! What the log says that requests were worth.
+
+use burnish_learning::{Settled, settle};
+use burnish_types::{Answer, ChunkId, Decision, Outcome, RequestId, StoredDecision, Timestamp};
+
+use crate::{Engine, EngineError, related};
+
+/// Decisions that are read in one go.
+const PAGE: usize = 1_000;
+
+/// What all reports on a request say together. Those that name nobody are the asker's own, like those that name the
+/// asker.
+pub(crate) fn settled(decision: &Decision, answer: Option<&Answer>, outcomes: &[Outcome]) -> Option<Settled> {
+    let asker = &decision.user.user;
+    let named = |outcome: &Outcome| Outcome {
+        user: outcome.user.clone().or_else(|| asker.clone()),
+        ..outcome.clone()
+    };
+    let outcomes: Vec<Outcome> = outcomes.iter().map(named).collect();
+    let evidence = answer.iter().flat_map(|answer| &answer.evidence);
+    let shown: Vec<ChunkId> = evidence.map(|evidence| evidence.chunk).collect();
+    settle(&outcomes, &shown)
+}
+
+/// As [`settled`], of a decision of the log.
+pub(crate) fn settled_in(stored: &StoredDecision) -> Option<Settled> {
+    settled(&stored.decision, stored.answer.as_ref(), &stored.outcomes)
+}
+
+impl Engine {
+    /// The decisions between two times, the first included, that were judged, in the order of time: for replaying.
+    pub fn judged_decisions(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Decision, Settled)>, EngineError> {
+        let mut found = Vec::new();
+        self.each_judged(from, to, |stored, settled| found.push((stored.decision, settled)))?;
+        Ok(found)
+    }
+
+    /// Hands the judged decisions on questions between two times to `take`, in the order of time.
+    pub(crate) fn each_judged(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        mut take: impl FnMut(StoredDecision, Settled),
+    ) -> Result<(), EngineError> {
+        let mut after = Some(RequestId::from_parts(from.0, 0));
+        loop {
+            let page = self.store.decision_log(after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.decision.id);
+            for stored in page {
+                if stored.decision.at >= to {
+                    return Ok(());
+                }
+                if related::is_of_question(&stored.decision)
+                    && let Some(settled) = settled_in(&stored)
+                {
+                    take(stored, settled);
+                }
+            }
+        }
+    }
+}

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use burnish_types::{
     Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelEvent,
-    ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Stage, StageTiming, Usage,
+    ModelRequest, ModelStream, Outcome, Query, Recorded, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
 
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
+use crate::writing::Spent;
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
 /// How the caller wants a model to write.
@@ -53,6 +54,8 @@ struct Ending {
     consulted: bool,
     /// Why passages were not found as planned, where they were not.
     degraded: Option<String>,
+    /// What finding the passages took of a model.
+    spent: Spent,
     timings: Vec<StageTiming>,
     started: Instant,
 }
@@ -76,7 +79,7 @@ impl Engine {
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
         let asked = query.clone();
-        let Retrieved { decision, evidence, timings, recorded, degraded } =
+        let Retrieved { decision, evidence, timings, recorded, spent, degraded } =
             self.retrieve(query, pinned).await?;
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let answerer = plan.as_ref().map_or(Answerer::Extractive, |plan| plan.answerer.clone());
@@ -90,6 +93,7 @@ impl Engine {
             shown: 0,
             consulted,
             degraded,
+            spent,
             timings,
             started: Instant::now(),
         };
@@ -206,7 +210,9 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let Ending { engine, decision, recorded, evidence, mut timings, started, .. } = ending;
+    let Ending { engine, decision, recorded, evidence, spent, mut timings, started, .. } = ending;
+    let mut usage = written.usage;
+    usage += spent.usage;
     let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
     timings.push(timing(Stage::Generate, started));
     let answer = Answer {
@@ -214,8 +220,8 @@ async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineE
         found: written.found,
         citations: written.citations,
         evidence,
-        usage: written.usage,
-        cost: Money::ZERO,
+        usage,
+        cost: spent.cost,
         timings,
         degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
         finish_reason: written.finish_reason,

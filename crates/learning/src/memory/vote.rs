@@ -4,17 +4,20 @@ use burnish_types::{ChunkId, Judgement, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Testimony;
+use super::examination::{Examination, PLACES};
 
 /// Trust of an explicit verdict on a passage, of its use, of praise or blame for an answer that cites it, and of
-/// its being opened as the first of the list.
+/// its being opened at a place that everybody looks at. Where few look, an opening says the inverse of their share
+/// (inverse propensity; Joachims et al. 2017, "Unbiased Learning-to-Rank with Biased Feedback").
 const VERDICT_TRUST: f32 = 1.0;
 const USE_TRUST: f32 = 0.7;
 const PRAISE_TRUST: f32 = 0.3;
 const OPENING_TRUST: f32 = 0.1;
-/// People look at the place `rank` with probability (1 + rank)^-η (position-based model; Joachims et al. 2017), so
-/// an opening there says the inverse of that, up to a limit that keeps its variance bounded.
-const EXAMINATION_EXPONENT: f32 = 0.5;
-const LARGEST_CORRECTION: f32 = 3.0;
+/// The inverse goes up to this, which keeps its variance bounded.
+const LARGEST_CORRECTION: f32 = 5.0;
+/// Trust of a passage's being passed over, for one that stood above it and was surely seen: most people go from top to
+/// bottom (Joachims et al. 2005, "Accurately Interpreting Clickthrough Data as Implicit Feedback", *skip above*).
+const PASSING_TRUST: f32 = 0.02;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Vote {
@@ -31,6 +34,19 @@ pub(super) struct Signals {
     praise: Option<(Timestamp, bool)>,
     /// With the place at which it was opened, from 0.
     opened: Option<(Timestamp, u32)>,
+    /// It stood above what was opened, and was not. With its place.
+    passed: Option<(Timestamp, u32)>,
+}
+
+/// What signals come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Word {
+    /// Against or for the passage, in [-1, 1].
+    pub(super) value: f32,
+    /// How far that is trusted, in [0, 1].
+    pub(super) trust: f32,
+    /// Whether the passage was passed over, and nothing else.
+    pub(super) passed: bool,
 }
 
 impl Signals {
@@ -40,6 +56,7 @@ impl Signals {
         self.used = self.used.max(other.used);
         self.praise = self.praise.max(other.praise);
         self.opened = self.opened.max(other.opened);
+        self.passed = self.passed.max(other.passed);
     }
 
     /// When the last of it was said.
@@ -49,33 +66,45 @@ impl Signals {
             self.used.map(|(at, _)| at),
             self.praise.map(|(at, _)| at),
             self.opened.map(|(at, _)| at),
+            self.passed.map(|(at, _)| at),
         ];
         times.into_iter().flatten().max().unwrap_or_default()
     }
 
-    /// What it comes to in [-1, 1], and how far it is trusted. An explicit verdict silences everything else.
-    pub(super) fn word(&self) -> (f32, f32) {
+    /// Whether anything was said of the passage itself.
+    pub(super) fn is_said(&self) -> bool {
+        self.verdict.is_some() || self.used.is_some() || self.praise.is_some() || self.opened.is_some()
+    }
+
+    /// What it comes to. An explicit verdict silences everything else, and whatever else is said that the passage was
+    /// passed over.
+    pub(super) fn word(&self, examination: &Examination) -> Word {
         let sign = |yes: bool| if yes { 1.0 } else { -1.0 };
         if let Some((_, holds)) = self.verdict {
-            return (sign(holds), VERDICT_TRUST);
+            return Word { value: sign(holds), trust: VERDICT_TRUST, passed: false };
         }
-        let opening = |rank: u32| {
-            let correction = (1.0 + rank as f32).powf(EXAMINATION_EXPONENT);
-            OPENING_TRUST * correction.min(LARGEST_CORRECTION)
-        };
+        if let Some((_, place)) = self.passed.filter(|_| !self.is_said()) {
+            let trust = PASSING_TRUST * examination.probability(place);
+            return Word { value: -1.0, trust, passed: true };
+        }
+        let opening =
+            |place: u32| OPENING_TRUST * (1.0 / examination.probability(place)).min(LARGEST_CORRECTION);
         let signals = [
             self.used.map(|(_, used)| (sign(used), USE_TRUST)),
             self.praise.map(|(_, praised)| (sign(praised), PRAISE_TRUST)),
-            self.opened.map(|(_, rank)| (1.0, opening(rank))),
+            self.opened.map(|(_, place)| (1.0, opening(place))),
         ];
         let trust: f32 = signals.iter().flatten().map(|(_, trust)| trust).sum();
         let said: f32 = signals.iter().flatten().map(|(word, trust)| word * trust).sum();
-        if trust > 0.0 { (said / trust, trust.min(VERDICT_TRUST)) } else { (0.0, 0.0) }
+        match trust > 0.0 {
+            true => Word { value: said / trust, trust: trust.min(VERDICT_TRUST), passed: false },
+            false => Word::default(),
+        }
     }
 }
 
 /// The votes in what was said. A thumb, a score far from the middle and a completed task speak of the passages that
-/// the answer cites; where it cites none, of none.
+/// the answer cites; where it cites none, of none. An opening speaks of what stood above it, too.
 pub(super) fn votes(testimony: &Testimony<'_>) -> Vec<(ChunkId, Signals)> {
     let at = testimony.at;
     let none = Signals::default;
@@ -89,9 +118,13 @@ pub(super) fn votes(testimony: &Testimony<'_>) -> Vec<(ChunkId, Signals)> {
         }
         Judgement::Cited { chunk } => vec![(chunk, Signals { used: Some((at, true)), ..none() })],
         Judgement::Opened { chunk } => {
-            let rank = testimony.shown.iter().position(|shown| *shown == chunk).unwrap_or(0);
-            let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-            vec![(chunk, Signals { opened: Some((at, rank)), ..none() })]
+            let opened = testimony.place_of(chunk).unwrap_or(0);
+            let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+            let above = testimony.shown.iter().take(opened.min(PLACES)).enumerate();
+            let passed =
+                above.map(|(above, chunk)| (*chunk, Signals { passed: Some((at, place(above))), ..none() }));
+            let opened = (chunk, Signals { opened: Some((at, place(opened))), ..none() });
+            std::iter::once(opened).chain(passed).collect()
         }
         Judgement::Thumb { up } => praise(up),
         Judgement::Score { value } if value >= 0.75 => praise(true),

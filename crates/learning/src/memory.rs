@@ -10,9 +10,9 @@
 //!   of its kind; the **balance** of the votes lies in [-1, 1].
 //! - The **lift** is [`LIFT`] × the largest closeness × the balance.
 //!
-//! What was opened is no verdict: what stands higher is looked at more often, and so opened more often. How often each
-//! place is looked at is learned from the tenant's own log, and openings count by its inverse; what somebody passed
-//! over on the way to what they opened counts a little against it.
+//! What was opened or used is no verdict: what stands higher is looked at more often, and so opened more often. How often
+//! each place is looked at is learned from the tenant's own log, and both count by its inverse; what somebody passed
+//! over on the way counts a little against it.
 //!
 //! Constants were chosen on SciFact's train split, with the questions that share an abstract held out for half of the
 //! figure (`docs/measurements.md`). Votes are last-writer-wins registers, so the order in which they arrive, and how
@@ -165,7 +165,7 @@ impl Memory {
         for (chunk, signals) in votes {
             question.vote(chunk, testimony.reporter, &signals);
         }
-        if let Judgement::Opened { chunk } = *testimony.judgement
+        if let Judgement::Opened { chunk } | Judgement::Cited { chunk } = *testimony.judgement
             && let Some(place) = testimony.place_of(chunk)
         {
             tenant.examination.opened(testimony.request, testimony.standing, place);

@@ -145,3 +145,59 @@ fn ask(
     }
     opened
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use burnish_types::{DocumentId, QueryFeatures, Strategy};
+
+    use super::super::{Found, Relevant, StrategyRanking};
+    use super::*;
+
+    /// Queries of twenty collections that have nothing to do with each other; the passage that answers stands anywhere among the ten, more
+    /// often where scores are high.
+    fn prepared(queries: u64) -> Prepared {
+        let mut random = Rng::with_seed(3);
+        let query = |number: u64| {
+            let mut score = 1.0f32;
+            let found: Vec<Found> = (0..10)
+                .map(|place| {
+                    let id = 10 * number + place;
+                    score *= 1.0 - 0.06 * random.f32();
+                    Found { chunk: ChunkId(id), document: DocumentId(id), score }
+                })
+                .collect();
+            let answers = found[random.usize(..10).min(random.usize(..10))];
+            let mut embedding: Vec<f32> = (0..64).map(|_| random.f32() - 0.5).collect();
+            let norm = embedding.iter().map(|value| value * value).sum::<f32>().sqrt();
+            embedding.iter_mut().for_each(|value| *value /= norm);
+            PreparedQuery {
+                id: number.to_string(),
+                collection: number as usize % 20,
+                split: "test".to_owned(),
+                text: format!("subject{number} matter{number}"),
+                labels: BTreeMap::new(),
+                embedding,
+                features: QueryFeatures::default(),
+                relevant: vec![Relevant {
+                    document: answers.document,
+                    grade: 1,
+                    chunks: vec![answers.chunk],
+                }],
+                rankings: vec![StrategyRanking { found, latency_ms: 1.0 }],
+            }
+        };
+        let queries = (0..queries).map(query).collect();
+        Prepared { strategies: vec![Strategy::new("hybrid")], queries }
+    }
+
+    #[test]
+    fn openings_that_are_corrected_teach_more_than_those_that_are_not() {
+        let clicking = Clicking { bias: 1.0, opens: (0.7, 0.15), rounds: 6, seed: 1 };
+        let report = clicks(&prepared(1_000), 0, clicking).unwrap();
+        let over_plain = report.learned_over_plain.unwrap();
+        assert!(over_plain.ci95[0] > 0.0, "{report:?}");
+        assert!(report.learned.unwrap().mean > report.without.unwrap().mean + 0.05, "{report:?}");
+    }
+}

@@ -78,7 +78,7 @@ impl Examination {
         self.looked_at[(place as usize).min(PLACES - 1)]
     }
 
-    /// Somebody opened what stood at `place` in the list of `request`, whose scores beside its best one are
+    /// Somebody opened or used what stood at `place` in the list of `request`, whose scores beside its best one are
     /// `standing`. Of a list whose scores are unknown nothing can be learned.
     pub(super) fn opened(&mut self, request: RequestId, standing: &[f32], place: usize) {
         let shown = &standing[..PLACES.min(standing.len())];
@@ -173,10 +173,12 @@ mod tests {
             for (place, score) in standing.iter().enumerate() {
                 let looks = random.f32() < (1.0 + place as f32).powf(-exponent);
                 if looks && random.f32() < 0.6 * score.powi(6) {
-                    examination.opened(request, &standing, place);
+                    let classes = standing.iter().map(|standing| class(*standing)).collect();
+                    examination.take(request, &Look { classes, opened: 1 << place });
                 }
             }
         }
+        examination.estimate();
         examination
     }
 

@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use super::Testimony;
 use super::examination::{Examination, PLACES};
 
-/// Trust of an explicit verdict on a passage, of its use, of praise or blame for an answer that cites it, and of
-/// its being opened at a place that everybody looks at. Where few look, an opening says the inverse of their share
-/// (inverse propensity; Joachims et al. 2017, "Unbiased Learning-to-Rank with Biased Feedback").
+/// Trust of an explicit verdict on a passage, of praise or blame for an answer that cites it, and of its being used or
+/// opened at a place that everybody looks at. Where few look, use and opening say the inverse of their share (inverse
+/// propensity; Joachims et al. 2017, "Unbiased Learning-to-Rank with Biased Feedback"), but no more than a verdict.
 const VERDICT_TRUST: f32 = 1.0;
-const USE_TRUST: f32 = 0.7;
 const PRAISE_TRUST: f32 = 0.3;
+const USE_TRUST: f32 = 0.7;
 const OPENING_TRUST: f32 = 0.1;
 /// The inverse goes up to this, which keeps its variance bounded.
 const LARGEST_CORRECTION: f32 = 5.0;
 /// Trust of a passage's being passed over, for one that stood above it and was surely seen: most people go from top to
 /// bottom (Joachims et al. 2005, "Accurately Interpreting Clickthrough Data as Implicit Feedback", *skip above*).
-const PASSING_TRUST: f32 = 0.02;
+const PASSING_TRUST: f32 = 0.05;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Vote {
@@ -30,11 +30,11 @@ pub(super) struct Vote {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Signals {
     verdict: Option<(Timestamp, bool)>,
-    used: Option<(Timestamp, bool)>,
     praise: Option<(Timestamp, bool)>,
-    /// With the place at which it was opened, from 0.
+    /// With the place at which it stood, from 0.
+    used: Option<(Timestamp, u32)>,
     opened: Option<(Timestamp, u32)>,
-    /// It stood above what was opened, and was not. With its place.
+    /// It stood above what was used or opened, and was not.
     passed: Option<(Timestamp, u32)>,
 }
 
@@ -87,12 +87,14 @@ impl Signals {
             let trust = PASSING_TRUST * examination.probability(place);
             return Word { value: -1.0, trust, passed: true };
         }
-        let opening =
-            |place: u32| OPENING_TRUST * (1.0 / examination.probability(place)).min(LARGEST_CORRECTION);
+        let looked_at = |trust: f32, place: u32| {
+            let correction = (1.0 / examination.probability(place)).min(LARGEST_CORRECTION);
+            (trust * correction).min(VERDICT_TRUST)
+        };
         let signals = [
-            self.used.map(|(_, used)| (sign(used), USE_TRUST)),
             self.praise.map(|(_, praised)| (sign(praised), PRAISE_TRUST)),
-            self.opened.map(|(_, place)| (1.0, opening(place))),
+            self.used.map(|(_, place)| (1.0, looked_at(USE_TRUST, place))),
+            self.opened.map(|(_, place)| (1.0, looked_at(OPENING_TRUST, place))),
         ];
         let trust: f32 = signals.iter().flatten().map(|(_, trust)| trust).sum();
         let said: f32 = signals.iter().flatten().map(|(word, trust)| word * trust).sum();
@@ -104,7 +106,8 @@ impl Signals {
 }
 
 /// The votes in what was said. A thumb, a score far from the middle and a completed task speak of the passages that
-/// the answer cites; where it cites none, of none. An opening speaks of what stood above it, too.
+/// the answer cites; where it cites none, of none. What was
+/// picked from the list speaks of what stood above it, too.
 pub(super) fn votes(testimony: &Testimony<'_>) -> Vec<(ChunkId, Signals)> {
     let at = testimony.at;
     let none = Signals::default;
@@ -116,15 +119,11 @@ pub(super) fn votes(testimony: &Testimony<'_>) -> Vec<(ChunkId, Signals)> {
         Judgement::Passage { chunk, correct } => {
             vec![(chunk, Signals { verdict: Some((at, correct)), ..none() })]
         }
-        Judgement::Cited { chunk } => vec![(chunk, Signals { used: Some((at, true)), ..none() })],
+        Judgement::Cited { chunk } => {
+            picked(testimony, chunk, |place| Signals { used: Some((at, place)), ..none() })
+        }
         Judgement::Opened { chunk } => {
-            let opened = testimony.place_of(chunk).unwrap_or(0);
-            let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-            let above = testimony.shown.iter().take(opened.min(PLACES)).enumerate();
-            let passed =
-                above.map(|(above, chunk)| (*chunk, Signals { passed: Some((at, place(above))), ..none() }));
-            let opened = (chunk, Signals { opened: Some((at, place(opened))), ..none() });
-            std::iter::once(opened).chain(passed).collect()
+            picked(testimony, chunk, |place| Signals { opened: Some((at, place)), ..none() })
         }
         Judgement::Thumb { up } => praise(up),
         Judgement::Score { value } if value >= 0.75 => praise(true),
@@ -135,4 +134,19 @@ pub(super) fn votes(testimony: &Testimony<'_>) -> Vec<(ChunkId, Signals)> {
             Vec::new()
         }
     }
+}
+
+/// A passage that was picked from the list, and those that were passed over on the way to it.
+fn picked(
+    testimony: &Testimony<'_>,
+    chunk: ChunkId,
+    signals: impl Fn(u32) -> Signals,
+) -> Vec<(ChunkId, Signals)> {
+    // What was not shown was found in another way, and passes over nothing.
+    let picked = testimony.place_of(chunk).unwrap_or(0);
+    let above = (0u32..).zip(testimony.shown).take(picked.min(PLACES));
+    let passed = above.map(|(place, chunk)| {
+        (*chunk, Signals { passed: Some((testimony.at, place)), ..Signals::default() })
+    });
+    std::iter::once((chunk, signals(u32::try_from(picked).unwrap_or(u32::MAX)))).chain(passed).collect()
 }

@@ -12,12 +12,12 @@ use super::examination::{Examination, PLACES};
 const VERDICT_TRUST: f32 = 1.0;
 const PRAISE_TRUST: f32 = 0.3;
 const USE_TRUST: f32 = 0.7;
-const OPENING_TRUST: f32 = 0.1;
+const OPENING_TRUST: f32 = 0.02;
 /// The inverse goes up to this, which keeps its variance bounded.
-const LARGEST_CORRECTION: f32 = 5.0;
+const LARGEST_CORRECTION: f32 = 2.0;
 /// Trust of a passage's being passed over, for one that stood above it and was surely seen: most people go from top to
 /// bottom (Joachims et al. 2005, "Accurately Interpreting Clickthrough Data as Implicit Feedback", *skip above*).
-const PASSING_TRUST: f32 = 0.05;
+const PASSING_TRUST: f32 = 0.01;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Vote {

@@ -6,7 +6,7 @@ use burnish_eval::promotion::Simulation;
 use burnish_learning::ComparisonSettings;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{ChoiceArgs, DriftArgs, EvalBatchArgs, EvalRelatedArgs, RelatedArgs};
+use crate::commands::{ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalRelatedArgs, RelatedArgs};
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
 #[derive(Debug, Parser)]
@@ -141,6 +141,8 @@ pub(crate) enum Eval {
     Batch(EvalBatchArgs),
     /// What learning gains on a stream of queries whose judgements become outcomes.
     Adaptive(Adaptive),
+    /// What opened passages teach where people look at the places of a list unevenly.
+    Clicks(ClicksArgs),
     /// A policy over recorded outcomes: quality and cost, online from zero.
     Choice(ChoiceArgs),
     /// A policy over recorded outcomes of which two arms swap their quality at mid-stream.

@@ -7,6 +7,7 @@ mod bench_search;
 mod eval;
 mod eval_adaptive;
 mod eval_batch;
+mod eval_clicks;
 mod eval_offpolicy;
 mod eval_outcomes;
 mod eval_promotion;
@@ -26,6 +27,7 @@ use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
 
 pub(crate) use eval_batch::EvalBatchArgs;
+pub(crate) use eval_clicks::ClicksArgs;
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
 pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
 
@@ -84,6 +86,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             eval_adaptive::run(&context, &request)
         }
         Command::Eval(Eval::Batch(args)) => eval_batch::run(&context, &args),
+        Command::Eval(Eval::Clicks(args)) => eval_clicks::run(&context, &args),
         Command::Replay(request) => replay::run(&context, &request),
         Command::Eval(Eval::Related(args)) => related::evaluate(&context, &args),
         Command::Learn(command) => learn::run(&context, command),

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use burnish_types::{
     Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelEvent,
-    ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Stage, StageTiming, Usage,
+    ModelRequest, ModelStream, Outcome, Query, Recorded, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
+use crate::writing::Spent;
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
 /// How the caller wants a model to write.
@@ -54,6 +55,8 @@ pub(crate) struct Ending {
     consulted: bool,
     /// Why passages were not found as planned, where they were not.
     degraded: Option<String>,
+    /// What finding the passages took of a model.
+    spent: Spent,
     timings: Vec<StageTiming>,
     started: Instant,
 }
@@ -71,7 +74,7 @@ pub(crate) struct Written {
 impl Ending {
     /// Of a plan whose answer is being written from now on.
     pub(crate) fn new(engine: &Arc<Engine>, retrieved: Retrieved) -> Self {
-        let Retrieved { decision, evidence, timings, recorded, degraded } = retrieved;
+        let Retrieved { decision, evidence, timings, recorded, spent, degraded } = retrieved;
         let strategy = decision.choice().map(|choice| &choice.plan.strategy);
         Self {
             consulted: strategy.is_none_or(|strategy| engine.consults_documents(strategy)),
@@ -81,6 +84,7 @@ impl Ending {
             evidence,
             shown: 0,
             degraded,
+            spent,
             timings,
             started: Instant::now(),
         }
@@ -236,7 +240,9 @@ fn written(text: String, ending: &Ending) -> Written {
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let Ending { engine, decision, recorded, evidence, mut timings, started, .. } = ending;
+    let Ending { engine, decision, recorded, evidence, spent, mut timings, started, .. } = ending;
+    let mut usage = written.usage;
+    usage += spent.usage;
     let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
     timings.push(timing(Stage::Generate, started));
     let answer = Answer {
@@ -244,8 +250,8 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
         found: written.found,
         citations: written.citations,
         evidence,
-        usage: written.usage,
-        cost: Money::ZERO,
+        usage,
+        cost: spent.cost,
         timings,
         degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
         finish_reason: written.finish_reason,

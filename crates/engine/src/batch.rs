@@ -200,7 +200,11 @@ impl Engine {
             let place = one.place;
             answered.push(match said.get(&(number + 1)) {
                 Some(text) => (place, self.finish_shared(one, text, &shared, usage, together).await),
-                None => self.answer_alone(one).await,
+                None => {
+                    let mut one = one;
+                    one.retrieved.spent.usage += usage;
+                    self.answer_alone(one).await
+                }
             });
         }
         answered

@@ -7,7 +7,9 @@ use burnish_learning::policies::Ledger;
 use burnish_learning::predictor::Predictor;
 use burnish_learning::selection::{self, LABEL_WEIGHT};
 use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony};
-use burnish_types::{ChunkId, Embedder, Embedding, LoggedOutcome, Query, Store, Strategy, UserContext};
+use burnish_types::{
+    ChunkId, Embedder, Embedding, LoggedOutcome, Money, Query, Store, Strategy, UserContext,
+};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +17,12 @@ use crate::judged::settled;
 use crate::{EngineError, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
-const SNAPSHOT: &str = "learned-4";
+const SNAPSHOT: &str = "learned-5";
 const FOLD_STEP: usize = 1_000;
 /// Outcomes after which a snapshot is written, which bounds the work of a start after a crash.
 const SNAPSHOT_STEP: u64 = 500;
-/// A request's latency counts as much as this share of all before it, so that the mean follows the machine.
-const LATENCY_STEP: f64 = 0.05;
+/// A request's expense counts as much as this share of all before it, so that the mean follows the machine.
+const EXPENSE_STEP: f64 = 0.05;
 /// Drift events that are remembered.
 const MOST_EVENTS: usize = 100;
 
@@ -28,7 +30,26 @@ const MOST_EVENTS: usize = 100;
 pub(crate) struct Learned {
     half_life_days: Option<f64>,
     fold: RwLock<Fold>,
-    latency_ms: Mutex<BTreeMap<Strategy, f64>>,
+    expenses: Mutex<BTreeMap<Strategy, Expense>>,
+}
+
+/// What finding passages with a strategy takes, as a running mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Expense {
+    pub(crate) latency_ms: f64,
+    /// Of the language model that it asks.
+    pub(crate) cost_usd: f64,
+}
+
+impl Expense {
+    pub(crate) fn new(latency_ms: f64, cost: Money) -> Self {
+        Self { latency_ms, cost_usd: cost.micros() as f64 / 1e6 }
+    }
+
+    /// In whole micro-units, rounded up.
+    pub(crate) fn cost(&self) -> Money {
+        Money::from_micros((self.cost_usd * 1e6).ceil() as u64)
+    }
 }
 
 /// What a fold means for the policy that decides.
@@ -185,6 +206,8 @@ impl Questions {
 /// The passages of an answer, by their ids.
 struct Shown {
     shown: Vec<ChunkId>,
+    /// The score of each beside the best one.
+    standing: Vec<f32>,
     cited: Vec<ChunkId>,
 }
 
@@ -192,8 +215,11 @@ impl Shown {
     fn of(logged: &LoggedOutcome) -> Self {
         let evidence = logged.answer.iter().flat_map(|answer| &answer.evidence);
         let citations = logged.answer.iter().flat_map(|answer| &answer.citations);
+        let best = evidence.clone().map(|evidence| evidence.score).fold(0.0, f32::max);
+        let standing = |score: f32| if best > 0.0 { score / best } else { 1.0 };
         Self {
-            shown: evidence.map(|evidence| evidence.chunk).collect(),
+            shown: evidence.clone().map(|evidence| evidence.chunk).collect(),
+            standing: evidence.map(|evidence| standing(evidence.score)).collect(),
             cited: citations.map(|citation| citation.chunk).collect(),
         }
     }
@@ -201,6 +227,7 @@ impl Shown {
     fn testimony<'a>(&'a self, logged: &'a LoggedOutcome) -> Testimony<'a> {
         let UserContext { tenant, user, .. } = &logged.decision.user;
         Testimony {
+            request: logged.decision.id,
             tenant: tenant.as_deref(),
             reporter: logged.outcome.user.as_deref().or(user.as_deref()),
             start: related::start_of(&logged.decision),
@@ -208,6 +235,7 @@ impl Shown {
             at: logged.outcome.at,
             judgement: &logged.outcome.judgement,
             shown: &self.shown,
+            standing: &self.standing,
             cited: &self.cited,
         }
     }
@@ -223,7 +251,7 @@ impl Learned {
         let (mut fold, account) = Fold::read(store, half_life_days)?;
         let heard = fold.catch_up(store, embedder)?;
         fold.forget_the_gone(store)?;
-        Ok((Self { half_life_days, fold: RwLock::new(fold), latency_ms: Mutex::default() }, account, heard))
+        Ok((Self { half_life_days, fold: RwLock::new(fold), expenses: Mutex::default() }, account, heard))
     }
 
     /// Folds in what came since, and writes a snapshot where much came.
@@ -290,19 +318,20 @@ impl Learned {
         self.fold.read().events.clone()
     }
 
-    /// Hands what was learned to `look`, with the latency of each strategy in milliseconds.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&Learner, &dyn Fn(&Strategy) -> f64) -> T) -> T {
-        let latencies = self.latency_ms.lock().clone();
-        let latency = |strategy: &Strategy| {
-            let believed = || selection::believed_latency_ms(strategy.as_str());
-            latencies.get(strategy).copied().unwrap_or_else(believed)
+    /// Hands what was learned to `look`, with what each strategy takes.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Learner, &dyn Fn(&Strategy) -> Expense) -> T) -> T {
+        let expenses = self.expenses.lock().clone();
+        let expense = |strategy: &Strategy| {
+            let believed = || Expense::new(selection::believed_latency_ms(strategy.as_str()), Money::ZERO);
+            expenses.get(strategy).copied().unwrap_or_else(believed)
         };
-        look(&self.fold.read().learner, &latency)
+        look(&self.fold.read().learner, &expense)
     }
 
-    pub(crate) fn observe_latency(&self, strategy: &Strategy, ms: f64) {
-        let mut known = self.latency_ms.lock();
-        let mean = known.entry(strategy.clone()).or_insert(ms);
-        *mean += LATENCY_STEP * (ms - *mean);
+    pub(crate) fn observe_expense(&self, strategy: &Strategy, expense: Expense) {
+        let mut known = self.expenses.lock();
+        let mean = known.entry(strategy.clone()).or_insert(expense);
+        mean.latency_ms += EXPENSE_STEP * (expense.latency_ms - mean.latency_ms);
+        mean.cost_usd += EXPENSE_STEP * (expense.cost_usd - mean.cost_usd);
     }
 }

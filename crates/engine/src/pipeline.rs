@@ -3,21 +3,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burnish_learning::{LIST_FLOOR, Lift, list_features, query_features};
+use burnish_learning::{LIST_FLOOR, Lift, feature_value, list_features, query_features};
 use burnish_retrieval::{
-    Lists, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
+    Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
 use burnish_types::{
     Answer, Answerer, ChunkId, Decision, Embedding, Evidence, LexicalIndex, Lifted, Money, Query,
-    QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy, Usage,
+    QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy,
 };
 
+use crate::learned::Expense;
 use crate::planner::Circumstances;
+use crate::writing::{Metered, Spent};
 use crate::{Engine, EngineError, Pinned};
 
 /// A ranking is this deep before feedback moves parts of it, so that what it ranks low can still rise.
 const LIFTED_DEPTH: usize = 50;
-/// What finds passages where a strategy's language model does not answer.
+/// What finds passages where a strategy's language model does not answer and the strategy can't do without.
 const FALLBACK: &str = "hybrid";
 
 /// A search with its decision.
@@ -35,8 +37,18 @@ pub(crate) struct Retrieved {
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) timings: Vec<StageTiming>,
     pub(crate) recorded: Recorded,
+    /// What a language model took on the way.
+    pub(crate) spent: Spent,
     /// Why the plan could not be followed to the letter, where it could not.
     pub(crate) degraded: Option<String>,
+}
+
+/// What finding passages may use and what it has taken.
+struct Effort<'a> {
+    writer: Option<&'a Metered<'a>>,
+    /// How likely the answer takes several passages.
+    complexity: f64,
+    timings: Vec<StageTiming>,
 }
 
 /// What a first look found.
@@ -63,15 +75,15 @@ impl Engine {
     /// Finds passages and nothing more.
     pub async fn search(self: &Arc<Self>, query: Query, pinned: Pinned) -> Result<Answered, EngineError> {
         let pinned = Pinned { answerer: Some(Answerer::Passages), ..pinned };
-        let Retrieved { decision, evidence, timings, recorded, degraded } =
+        let Retrieved { decision, evidence, timings, recorded, spent, degraded } =
             self.retrieve(query, pinned).await?;
         let answer = Answer {
             text: String::new(),
             found: !evidence.is_empty(),
             citations: Vec::new(),
             evidence,
-            usage: Usage::default(),
-            cost: Money::ZERO,
+            usage: spent.usage,
+            cost: spent.cost,
             timings,
             degraded,
             finish_reason: "stop".to_owned(),
@@ -117,6 +129,7 @@ impl Engine {
             }
             _ => None,
         };
+        let complexity = feature_value(&features, "complexity");
         let circumstances = Circumstances {
             id,
             at: self.clock.now(),
@@ -133,9 +146,16 @@ impl Engine {
             StageTiming { stage: Stage::Plan, ms: (timing(Stage::Plan, started).ms - looking).max(0.0) };
         timings.push(planning);
 
+        let metered = self.metered();
+        let mut effort = Effort { writer: metered.as_ref(), complexity, timings };
         let (evidence, degraded) =
-            self.find_or_fall_back(query, &plan.strategy, plan.depth, looked, &mut timings)?;
-        Ok(Retrieved { decision, evidence, timings, recorded, degraded })
+            self.find_or_fall_back(query, &plan.strategy, plan.depth, looked, &mut effort)?;
+        let spent = metered.as_ref().map(Metered::spent).unwrap_or_default();
+        Ok(Retrieved { decision, evidence, timings: effort.timings, recorded, spent, degraded })
+    }
+
+    fn metered(&self) -> Option<Metered<'_>> {
+        self.writer.as_ref().map(|writer| Metered::new(writer))
     }
 
     /// A strategy whose language model fails is no reason to leave a question without passages.
@@ -145,14 +165,22 @@ impl Engine {
         strategy: &Strategy,
         depth: usize,
         looked: Option<Looked>,
-        timings: &mut Vec<StageTiming>,
+        effort: &mut Effort<'_>,
     ) -> Result<(Vec<Evidence>, Option<String>), EngineError> {
-        match self.find(query, strategy, depth, looked, timings) {
+        match self.find(query, strategy, depth, looked, effort) {
             Err(EngineError::Retrieval(error @ RetrievalError::Unwritten { .. })) => {
-                tracing::warn!(%error, "finding passages by `{FALLBACK}`, since the model does not answer");
-                let evidence = self.find(query, &Strategy::new(FALLBACK), depth, None, timings)?;
+                let alone = Means { embedder: self.embedder.as_ref(), writer: None };
+                let retriever = self.registry.get(strategy.as_str());
+                let manages = retriever.is_some_and(|retriever| retriever.works_with(alone).is_ok());
+                let (instead, how) = match manages {
+                    true => (strategy.clone(), "without it".to_owned()),
+                    false => (Strategy::new(FALLBACK), format!("by `{FALLBACK}`")),
+                };
+                tracing::warn!(%error, "finding passages {how}, since the model does not answer");
+                effort.writer = None;
+                let evidence = self.find(query, &instead, depth, None, effort)?;
                 let degraded = format!(
-                    "the language model that `{strategy}` asks did not answer; passages were found by `{FALLBACK}`"
+                    "the language model that `{strategy}` asks did not answer; passages were found {how}"
                 );
                 Ok((evidence, Some(degraded)))
             }
@@ -182,6 +210,7 @@ impl Engine {
             conversation: &query.conversation,
             embedding: &embedding,
             lists: None,
+            complexity: 0.0,
             filter: &query.filter,
             limit: query.top_k,
         };
@@ -208,7 +237,7 @@ impl Engine {
             vectors: self.corpus.vectors.as_ref(),
             embedder: self.embedder.as_ref(),
             passages,
-            writer: self.writer.as_ref().map(|writer| writer as &dyn Writer),
+            writer: None,
         }
     }
 
@@ -218,9 +247,15 @@ impl Engine {
         query: &Query,
         strategy: &Strategy,
     ) -> Result<(Vec<Evidence>, Vec<StageTiming>), EngineError> {
-        let mut timings = Vec::new();
-        let evidence = self.find(query, strategy, query.top_k, None, &mut timings)?;
-        Ok((evidence, timings))
+        let features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
+        let metered = self.metered();
+        let mut effort = Effort {
+            writer: metered.as_ref(),
+            complexity: feature_value(&features, "complexity"),
+            timings: Vec::new(),
+        };
+        let evidence = self.find(query, strategy, query.top_k, None, &mut effort)?;
+        Ok((evidence, effort.timings))
     }
 
     fn find(
@@ -229,7 +264,7 @@ impl Engine {
         strategy: &Strategy,
         depth: usize,
         looked: Option<Looked>,
-        timings: &mut Vec<StageTiming>,
+        effort: &mut Effort<'_>,
     ) -> Result<Vec<Evidence>, EngineError> {
         let name = self.planner.find(strategy.as_str())?;
         let retriever = self
@@ -240,16 +275,18 @@ impl Engine {
             looked.map_or_else(Default::default, |looked| (looked.embedding, Some(looked.lists)));
         let remembers = self.learned.remembers(&query.user);
         if embedding.is_empty() && (retriever.needs_embedding() || remembers) {
-            embedding = self.query_embedding(query, timings)?;
+            embedding = self.query_embedding(query, &mut effort.timings)?;
         }
         let started = Instant::now();
         let passages = StoredPassages(self.store.as_ref());
-        let sources = self.sources(&passages);
+        let writer = effort.writer.map(|writer| writer as &dyn Writer);
+        let sources = Sources { writer, ..self.sources(&passages) };
         let request = Request {
             query: &query.text,
             conversation: &query.conversation,
             embedding: &embedding,
             lists: lists.as_ref(),
+            complexity: effort.complexity,
             filter: &query.filter,
             limit: if remembers { depth.max(LIFTED_DEPTH) } else { depth },
         };
@@ -259,12 +296,12 @@ impl Engine {
         scored.truncate(depth);
         let mut evidence = self.evidence(&scored)?;
         explain(&mut evidence, lifts);
-        let retrieval = timing(Stage::Retrieve, started);
-        timings.push(retrieval);
+        effort.timings.push(timing(Stage::Retrieve, started));
         // The first look is part of it, where there was one.
-        let spent =
-            timings.iter().filter(|timing| timing.stage == Stage::Retrieve).map(|timing| timing.ms).sum();
-        self.learned.observe_latency(strategy, spent);
+        let retrieving = effort.timings.iter().filter(|timing| timing.stage == Stage::Retrieve);
+        let latency_ms = retrieving.map(|timing| timing.ms).sum();
+        let cost = effort.writer.map_or(Money::ZERO, |writer| writer.spent().cost);
+        self.learned.observe_expense(strategy, Expense::new(latency_ms, cost));
         Ok(evidence)
     }
 
@@ -331,8 +368,8 @@ impl Engine {
 pub(crate) fn explain(evidence: &mut [Evidence], lifts: Vec<Lift>) {
     for lift in lifts {
         if let Some(moved) = evidence.iter_mut().find(|evidence| evidence.chunk == lift.chunk) {
-            let Lift { lift: by, question, likeness, confirmed_by, rejected_by, .. } = lift;
-            moved.lifted = Some(Lifted { by, question, likeness, confirmed_by, rejected_by });
+            let Lift { lift: by, question, likeness, confirmed_by, rejected_by, passed_by, .. } = lift;
+            moved.lifted = Some(Lifted { by, question, likeness, confirmed_by, rejected_by, passed_by });
         }
     }
 }

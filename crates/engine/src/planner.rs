@@ -10,13 +10,13 @@ use burnish_learning::selection::{HOLDBACK, Offer, Selection, Wish};
 use burnish_learning::trees::BoostedTrees;
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
-    Answerer, Candidate, Decision, Money, Plan, Prediction, Query, QueryFeatures, RequestId, Store, Strategy,
+    Answerer, Candidate, Decision, Plan, Prediction, Query, QueryFeatures, RequestId, Store, Strategy,
     Timestamp,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::learned::{Account, Heard, Learned};
+use crate::learned::{Account, Expense, Heard, Learned};
 use crate::{EngineError, PlannerSettings, related};
 
 /// The name of the policy of a decision that the caller made.
@@ -137,7 +137,7 @@ impl Planner {
     /// What is expected of `strategy` for a question of which nothing is known.
     pub(crate) fn expected(&self, strategy: &Strategy, learned: &Learned) -> Prediction {
         let x = FeatureVector::new(&QueryFeatures::default());
-        learned.with(|learner, latency| prediction(&self.predict(learner, strategy, &x), latency(strategy)))
+        learned.with(|learner, expense| prediction(&self.predict(learner, strategy, &x), expense(strategy)))
     }
 
     /// What exploration has cost so far.
@@ -177,8 +177,8 @@ impl Planner {
     /// Whether it pays to look at what the indexes find before deciding, given what the words say.
     pub(crate) fn wants_a_look(&self, query: &Query, features: &QueryFeatures, learned: &Learned) -> bool {
         let x = FeatureVector::new(features);
-        learned.with(|learner, latency| {
-            let offers = self.offers(latency);
+        learned.with(|learner, expense| {
+            let offers = self.offers(expense);
             !self.deciding.lock().selection.is_settled(learner, &offers, &x, wish(query))
         })
     }
@@ -194,14 +194,14 @@ impl Planner {
         match pinned {
             Some(strategy) => {
                 let strategy = self.find(strategy.as_str())?;
-                let (estimate, latency) = learned
-                    .with(|learner, latency| (self.predict(learner, &strategy, &x), latency(&strategy)));
+                let (estimate, expense) = learned
+                    .with(|learner, expense| (self.predict(learner, &strategy, &x), expense(&strategy)));
                 let plan = plan(query, &circumstances, &strategy);
-                let only = Candidate { plan, prediction: prediction(&estimate, latency), propensity: 1.0 };
+                let only = Candidate { plan, prediction: prediction(&estimate, expense), propensity: 1.0 };
                 let reason = "pinned by the caller".to_owned();
                 Ok(decision(query, circumstances, PINNED.to_owned(), vec![only], 0, reason, 0.0))
             }
-            None => learned.with(|learner, latency| self.choose(query, circumstances, &x, learner, latency)),
+            None => learned.with(|learner, expense| self.choose(query, circumstances, &x, learner, expense)),
         }
     }
 
@@ -211,23 +211,24 @@ impl Planner {
         circumstances: Circumstances,
         x: &FeatureVector,
         learner: &Learner,
-        latency: &dyn Fn(&Strategy) -> f64,
+        expense: &dyn Fn(&Strategy) -> Expense,
     ) -> Result<Decision, EngineError> {
-        let offers = self.offers(latency);
+        let offers = self.offers(expense);
         let mut deciding = self.deciding.lock();
         let seed = circumstances.id.seed();
         let selected = deciding.selection.decide(learner, &offers, x, wish(query), seed);
         let selected = selected.ok_or_else(|| EngineError::Internal("there is no strategy".to_owned()))?;
         deciding.last = deciding.last.max(Some(circumstances.id));
         drop(deciding);
-        let described = self.candidates.iter().zip(&selected.estimates).zip(&offers);
-        let candidates = described.zip(&selected.choice.propensities).map(
-            |(((strategy, estimate), offer), propensity)| Candidate {
-                plan: plan(query, &circumstances, strategy),
-                prediction: prediction(estimate, offer.latency_ms),
-                propensity: *propensity,
-            },
-        );
+        let described = self.candidates.iter().zip(&selected.estimates);
+        let candidates =
+            described.zip(&selected.choice.propensities).map(|((strategy, estimate), propensity)| {
+                Candidate {
+                    plan: plan(query, &circumstances, strategy),
+                    prediction: prediction(estimate, expense(strategy)),
+                    propensity: *propensity,
+                }
+            });
         let candidates = candidates.collect();
         let (policy, choice) = (selected.policy, selected.choice);
         Ok(decision(query, circumstances, policy, candidates, choice.chosen, choice.reason, choice.charge))
@@ -237,8 +238,11 @@ impl Planner {
         self.deciding.lock().selection.predict(learner, strategy.as_str(), x)
     }
 
-    fn offers(&self, latency: &dyn Fn(&Strategy) -> f64) -> Vec<Offer<'_>> {
-        let offer = |strategy| Offer { strategy: Strategy::as_str(strategy), latency_ms: latency(strategy) };
+    fn offers(&self, expense: &dyn Fn(&Strategy) -> Expense) -> Vec<Offer<'_>> {
+        let offer = |strategy| {
+            let Expense { latency_ms, cost_usd } = expense(strategy);
+            Offer { strategy: Strategy::as_str(strategy), latency_ms, cost_usd }
+        };
         self.candidates.iter().map(offer).collect()
     }
 }
@@ -280,12 +284,12 @@ fn plan(query: &Query, circumstances: &Circumstances, strategy: &Strategy) -> Pl
     }
 }
 
-pub(crate) fn prediction(estimate: &Estimate, latency_ms: f64) -> Prediction {
+pub(crate) fn prediction(estimate: &Estimate, expense: Expense) -> Prediction {
     Prediction {
         quality: estimate.mean,
         quality_deviation: estimate.deviation,
-        latency_ms,
-        cost: Money::ZERO,
+        latency_ms: expense.latency_ms,
+        cost: expense.cost(),
         outcomes: estimate.outcomes,
     }
 }

@@ -16,6 +16,7 @@ use burnish_types::{
     UserContext, VectorIndex,
 };
 
+use crate::learned::Expense;
 use crate::pipeline::{StoredPassages, explain, timing};
 use crate::{Answered, Engine, EngineError};
 
@@ -263,7 +264,7 @@ impl Engine {
         let prediction = Prediction {
             quality: 0.5,
             quality_deviation: 0.5,
-            latency_ms: self.learned.with(|_, latency| latency(&strategy)),
+            latency_ms: self.learned.with(|_, expense| expense(&strategy).latency_ms),
             cost: Money::ZERO,
             outcomes: 0,
         };
@@ -304,7 +305,7 @@ impl Engine {
         let picked = select(lists, &given, related.top_k, quota);
         let found = self.found(origin, &picked, &lifts)?;
         let retrieval = timing(Stage::Retrieve, started);
-        self.learned.observe_latency(&Strategy::new(STRATEGY), retrieval.ms);
+        self.learned.observe_expense(&Strategy::new(STRATEGY), Expense::new(retrieval.ms, Money::ZERO));
         timings.push(retrieval);
         Ok(found)
     }

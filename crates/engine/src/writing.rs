@@ -4,9 +4,10 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use burnish_retrieval::Writer;
-use burnish_types::{LanguageModel, Message, ModelError, ModelEvent, ModelRequest};
+use burnish_retrieval::{Writer, Written};
+use burnish_types::{LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Usage};
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 /// Whoever asks waits this long for words to search with.
@@ -35,7 +36,7 @@ impl ModelWriter {
 }
 
 impl Writer for ModelWriter {
-    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<String, String> {
+    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String> {
         let runtime = self.runtime().ok_or_else(|| "no thread could be started for it".to_owned())?;
         // Rewritten words are best when they are the likeliest ones.
         let request = ModelRequest { messages, max_tokens: Some(max_tokens), temperature: Some(0.0) };
@@ -46,7 +47,10 @@ impl Writer for ModelWriter {
             let _ = said.send(whole(model.as_ref(), request).await);
         });
         match answer.recv_timeout(self.patience) {
-            Ok(text) => text.map_err(|error| error.to_string()),
+            Ok(whole) => {
+                let (text, usage) = whole.map_err(|error| error.to_string())?;
+                Ok(Written { text, usage, cost: self.model.cost(usage) })
+            }
             Err(RecvTimeoutError::Timeout) => {
                 task.abort();
                 let seconds = self.patience.as_secs_f64();
@@ -68,15 +72,49 @@ impl Drop for ModelWriter {
     }
 }
 
-async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<String, ModelError> {
+/// What finding the passages of one request has taken of a language model.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Spent {
+    pub(crate) usage: Usage,
+    pub(crate) cost: Money,
+}
+
+/// A writer for one request, which keeps count.
+pub(crate) struct Metered<'a> {
+    writer: &'a dyn Writer,
+    spent: Mutex<Spent>,
+}
+
+impl<'a> Metered<'a> {
+    pub(crate) fn new(writer: &'a dyn Writer) -> Self {
+        Self { writer, spent: Mutex::default() }
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        *self.spent.lock()
+    }
+}
+
+impl Writer for Metered<'_> {
+    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String> {
+        let written = self.writer.write(messages, max_tokens)?;
+        let mut spent = self.spent.lock();
+        spent.usage += written.usage;
+        spent.cost += written.cost;
+        Ok(written)
+    }
+}
+
+async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<(String, Usage), ModelError> {
     let mut stream = model.stream(request).await?;
-    let mut text = String::new();
+    let (mut text, mut used) = (String::new(), Usage::default());
     while let Some(event) = stream.next().await {
-        if let ModelEvent::Text(more) = event? {
-            text.push_str(&more);
+        match event? {
+            ModelEvent::Text(more) => text.push_str(&more),
+            ModelEvent::Finished { usage, .. } => used = usage.unwrap_or(used),
         }
     }
-    Ok(text)
+    Ok((text, used))
 }
 
 #[cfg(test)]
@@ -92,6 +130,8 @@ mod tests {
         end: End,
     }
 
+    const USED: Usage = Usage { input_tokens: 30, output_tokens: 2 };
+
     #[derive(Clone, Copy)]
     enum End {
         Finished,
@@ -105,6 +145,10 @@ mod tests {
             "scripted"
         }
 
+        fn cost(&self, usage: Usage) -> Money {
+            Money::from_micros(usage.input_tokens + 10 * usage.output_tokens)
+        }
+
         fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
             assert_eq!((request.max_tokens, request.temperature), (Some(7), Some(0.0)));
             let failed = || ModelError::Unreachable { model: "scripted".into(), reason: "gone".into() };
@@ -113,7 +157,9 @@ mod tests {
                 stream::iter(self.pieces.iter().map(|piece| Ok(ModelEvent::Text((*piece).to_owned()))));
             Box::pin(async move {
                 let rest: ModelStream = match end {
-                    End::Finished => Box::pin(stream::empty()),
+                    End::Finished => Box::pin(stream::once(async {
+                        Ok(ModelEvent::Finished { reason: "stop".to_owned(), usage: Some(USED) })
+                    })),
                     End::Failed => Box::pin(stream::once(async move { Err(failed()) })),
                     End::Silent => Box::pin(stream::pending()),
                     End::Refused => return Err(failed()),
@@ -139,7 +185,10 @@ mod tests {
         ];
         for (end, expected) in cases {
             match (writer(end).write(Vec::new(), 7), expected) {
-                (Ok(text), Ok(expected)) => assert_eq!(text, expected),
+                (Ok(written), Ok(expected)) => {
+                    assert_eq!((written.text.as_str(), written.usage), (expected, USED));
+                    assert_eq!(written.cost, Money::from_micros(50));
+                }
                 (Err(reason), Err(expected)) => assert!(reason.contains(expected), "{reason}"),
                 (outcome, _) => panic!("{outcome:?}"),
             }
@@ -151,8 +200,20 @@ mod tests {
         let inside = tokio::runtime::Builder::new_current_thread().build().unwrap();
         inside.block_on(async {
             let writer = writer(End::Finished);
-            assert_eq!(writer.write(Vec::new(), 7).unwrap(), "two words");
-            assert_eq!(writer.write(Vec::new(), 7).unwrap(), "two words");
+            assert_eq!(writer.write(Vec::new(), 7).unwrap().text, "two words");
+            assert_eq!(writer.write(Vec::new(), 7).unwrap().text, "two words");
         });
+    }
+
+    #[test]
+    fn what_a_request_takes_is_counted() {
+        let writer = writer(End::Finished);
+        let metered = Metered::new(&writer);
+        assert_eq!(metered.spent(), Spent::default());
+        for _ in 0..3 {
+            metered.write(Vec::new(), 7).unwrap();
+        }
+        let usage = Usage { input_tokens: 90, output_tokens: 6 };
+        assert_eq!(metered.spent(), Spent { usage, cost: Money::from_micros(150) });
     }
 }

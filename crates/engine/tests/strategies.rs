@@ -16,12 +16,14 @@ use burnish_engine::{
 use burnish_llm::{OpenAiModel, Settings};
 use burnish_types::{
     Answer, Answerer, EmbedError, Embedder, Embedding, Filter, LanguageModel, Message, Query, Role, Strategy,
-    SystemClock, UserContext,
+    SystemClock, Usage, UserContext,
 };
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 const DIMENSIONS: usize = 64;
+/// What the model says that it takes, whatever it is asked.
+const USED: Usage = Usage { input_tokens: 40, output_tokens: 8 };
 
 /// Adds a hashed vector for each word: texts that share words are near each other.
 struct WordVectors;
@@ -144,10 +146,14 @@ impl Model {
                 heard.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
                 let delta =
                     json!({"choices": [{"index": 0, "delta": {"content": words}, "finish_reason": "stop"}]});
+                let usage = json!({"choices": [], "usage": {
+                    "prompt_tokens": USED.input_tokens, "completion_tokens": USED.output_tokens}});
                 let head = format!(
                     "HTTP/1.1 {status}\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
                 );
-                let _ = connection.write_all(format!("{head}data: {delta}\n\ndata: [DONE]\n\n").as_bytes());
+                let _ = connection.write_all(
+                    format!("{head}data: {delta}\n\ndata: {usage}\n\ndata: [DONE]\n\n").as_bytes(),
+                );
             }
         });
         let mut settings = Settings::new(&url, "small");
@@ -275,8 +281,41 @@ fn a_model_writes_what_is_searched_for() {
     assert_eq!(titles(&engine, &follow_up, "rewritten")[0], ada);
     assert!(model.heard()[1].starts_with("User: Tell me of the Korvath Lantern.\n"));
     // From async code, as the server asks.
-    let found = runtime().block_on(engine.search(follow_up, pinned("rewritten"))).unwrap();
+    let found = runtime().block_on(engine.search(follow_up.clone(), pinned("rewritten"))).unwrap();
     assert_eq!((&found.answer.evidence[0].title, found.answer.degraded), (&ada, None));
+    assert_eq!(found.answer.usage, USED);
+    // Two calls, one for the words to search with and one for the answer.
+    let twice = Usage { input_tokens: 2 * USED.input_tokens, output_tokens: 2 * USED.output_tokens };
+    let written = runtime().block_on(answer(&engine, follow_up, pinned("rewritten")));
+    assert_eq!(written.usage, twice);
+}
+
+const HOPS: &str =
+    "Where was the engineer going who built the beacon that stands in the harbour beside the river Ostrel?";
+
+#[test]
+fn a_model_splits_questions_of_several_hops_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = "1. Which beacon stands in Melbrook?\n2. Who built #1?\n3. How did the engineer #2 die?";
+    let model = Model::that_says("200 OK", parts);
+    let engine = open(folder.path(), vec![Arc::clone(&model.model)]);
+    let alone = tempfile::tempdir().unwrap();
+    let without = open(alone.path(), Vec::new());
+    let ada = "Ada Quillfeather".to_owned();
+    assert!(!titles(&without, &question(HOPS), "decomposed").contains(&ada), "else nothing is shown here");
+    let found = titles(&engine, &question(HOPS), "decomposed");
+    assert!(found.contains(&ada), "{found:?}");
+    assert_eq!(model.heard()[1], HOPS);
+
+    let found = runtime().block_on(engine.search(question(HOPS), pinned("decomposed"))).unwrap();
+    assert_eq!((found.answer.usage, found.answer.degraded), (USED, None));
+    // Nothing is paid for a question of one hop, nor by a strategy that asks nobody.
+    let simple = question("What is Melbrook?");
+    for (query, strategy) in [(&simple, "decomposed"), (&question(HOPS), "hybrid")] {
+        let found = runtime().block_on(engine.search(query.clone(), pinned(strategy))).unwrap();
+        assert_eq!(found.answer.usage, Usage::default(), "{strategy}");
+    }
+    assert_eq!(model.heard().len(), 2, "of the one search above");
 }
 
 #[test]
@@ -294,6 +333,15 @@ fn a_model_that_fails_is_done_without() {
         let error = engine.probe(&query, &Strategy::new(strategy)).unwrap_err();
         assert!(error.to_string().contains("in vain"), "{error}");
     }
+    // What manages without a model goes on without it.
+    let found = runtime().block_on(engine.search(question(HOPS), pinned("decomposed"))).unwrap();
+    let alone = tempfile::tempdir().unwrap();
+    let expected = titles(&open(alone.path(), Vec::new()), &question(HOPS), "decomposed");
+    let found_titles: Vec<String> =
+        found.answer.evidence.iter().map(|evidence| evidence.title.clone()).collect();
+    assert_eq!((found_titles, found.answer.usage), (expected, Usage::default()));
+    let degraded = found.answer.degraded.unwrap();
+    assert!(degraded.contains("`decomposed`") && degraded.ends_with("without it"), "{degraded}");
 }
 
 #[test]

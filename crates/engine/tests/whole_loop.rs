@@ -523,6 +523,51 @@ fn what_people_confirmed_rises_until_it_is_forgotten() {
 }
 
 #[test]
+fn what_was_confirmed_outlives_an_edit_elsewhere_in_its_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("handbook.md"));
+    let write = |title: &str, keys: &str, wages: &str| {
+        fs::write(&file, format!("# {title}\n\n## Keys\n\n{keys}\n\n## Wages\n\n{wages}\n")).unwrap();
+    };
+    let keys = "The porter keeps the spare keys of every room in a grey box.";
+    let wages = "Wages are paid on the last working day of a month.";
+    write("Handbook", keys, wages);
+    let engine = open(&data, Vec::new());
+    assert!(ingest(&engine, std::slice::from_ref(&file)).chunks > 1);
+    let asked = question("Whom do I ask about a locked door?");
+    let search =
+        |engine: &Arc<Engine>| runtime().block_on(engine.search(asked.clone(), Pinned::default())).unwrap();
+    let found = search(&engine);
+    let about_keys = found.answer.evidence.iter().find(|passage| passage.text.contains("porter")).unwrap();
+    let judgement = Judgement::Passage { chunk: about_keys.chunk, correct: true };
+    runtime().block_on(engine.feedback(Report::new(found.decision.id, judgement))).unwrap();
+    let lifted = |engine: &Arc<Engine>| {
+        let evidence = search(engine).answer.evidence;
+        let passage = evidence.into_iter().find(|passage| passage.text.contains("porter")).unwrap();
+        (passage.chunk, passage.lifted.map(|lifted| lifted.confirmed_by))
+    };
+    let confirmed = (about_keys.chunk, Some(1));
+    assert_eq!(lifted(&engine), confirmed);
+
+    write("Handbook", keys, "Wages are paid twice a month.");
+    assert_eq!(ingest(&engine, std::slice::from_ref(&file)).documents, 1);
+    assert_eq!(lifted(&engine), confirmed, "unchanged in an edited document");
+    assert!(engine.agreement().unwrap().holds());
+    // Nothing of the last state is left: what is known comes from the log and the store.
+    drop(engine);
+    fs::remove_dir_all(data.join("lexical")).unwrap();
+    fs::remove_dir_all(data.join("vectors")).unwrap();
+    let engine = open(&data, Vec::new());
+    assert_eq!(runtime().block_on(engine.forget_user(None, "nobody".to_owned())).unwrap(), 0);
+    assert_eq!(lifted(&engine), confirmed, "folded again");
+
+    write("Handbook", "The porter keeps no keys.", wages);
+    ingest(&engine, std::slice::from_ref(&file));
+    let (chunk, confirmed_by) = lifted(&engine);
+    assert_eq!((chunk == about_keys.chunk, confirmed_by), (false, None), "another text is another passage");
+}
+
+#[test]
 fn reports_without_end_are_refused_at_some_point() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(&folder.path().join("data"), Vec::new());

@@ -3,11 +3,13 @@
 //! Each query is decided and ranked first, and only then its outcome is revealed, so every figure is of queries that
 //! were not yet learned from. The order is shuffled by each seed.
 
+mod clicks;
 mod memory;
 mod planned;
 mod prepared;
 mod stream;
 
+pub use clicks::{ClickReport, Clicking, clicks};
 pub use memory::{LearnedReport, Part, learn_then_test};
 pub use planned::Planned;
 pub use prepared::{DEPTH, Found, Prepared, PreparedQuery, Relevant, StrategyRanking};
@@ -17,24 +19,29 @@ use std::collections::BTreeMap;
 
 use burnish_learning::{LIST_FLOOR, Memory, Start, Testimony};
 use burnish_retrieval::{Scored, lift};
-use burnish_types::{ChunkId, DocumentId, Judgement, Timestamp};
+use burnish_types::{ChunkId, DocumentId, Judgement, RequestId, Timestamp};
 
 /// What is reported of a ranking.
 const CUTOFF: usize = 10;
 
-/// A ranking of passages after feedback moved parts of it.
+/// What was found for `query`, after feedback moved parts of it.
+pub(crate) fn lifted(memory: &Memory, query: &PreparedQuery, found: &[Found]) -> Vec<Scored> {
+    let recall = memory.recall(Some(&tenant(query)), &query.text, &query.embedding);
+    let lifts: Vec<(ChunkId, f32)> = recall.lifts.iter().map(|lift| (lift.chunk, lift.lift)).collect();
+    let scored =
+        found.iter().map(|found| Scored { chunk: found.chunk, score: found.score, components: Vec::new() });
+    lift(scored.collect(), &lifts, LIST_FLOOR)
+}
+
+/// The same with the document of each passage, where the strategy had found it.
 pub(crate) fn with_memory(
     memory: &Memory,
     query: &PreparedQuery,
     found: &[Found],
 ) -> Vec<(ChunkId, Option<DocumentId>)> {
-    let recall = memory.recall(Some(&tenant(query)), &query.text, &query.embedding);
-    let lifts: Vec<(ChunkId, f32)> = recall.lifts.iter().map(|lift| (lift.chunk, lift.lift)).collect();
-    let scored =
-        found.iter().map(|found| Scored { chunk: found.chunk, score: found.score, components: Vec::new() });
     let known: BTreeMap<ChunkId, DocumentId> =
         found.iter().map(|found| (found.chunk, found.document)).collect();
-    let moved = lift(scored.collect(), &lifts, LIST_FLOOR);
+    let moved = lifted(memory, query, found);
     moved.into_iter().map(|scored| (scored.chunk, known.get(&scored.chunk).copied())).collect()
 }
 
@@ -85,6 +92,7 @@ pub(crate) fn confirm(memory: &mut Memory, query: &PreparedQuery, shown: &[Chunk
         let best = shown.iter().find(|chunk| relevant.chunks.contains(chunk)).or(relevant.chunks.first());
         let Some(chunk) = best else { continue };
         let testimony = Testimony {
+            request: RequestId::from_parts(at.0, 0),
             tenant: Some(&tenant(query)),
             reporter: None,
             start: Start::Question,
@@ -92,6 +100,7 @@ pub(crate) fn confirm(memory: &mut Memory, query: &PreparedQuery, shown: &[Chunk
             at,
             judgement: &Judgement::Passage { chunk: *chunk, correct: true },
             shown,
+            standing: &[],
             cited: &[],
         };
         memory.observe(&testimony, &query.embedding);

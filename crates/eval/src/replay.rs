@@ -117,12 +117,17 @@ fn decide(
     seed: u64,
 ) -> Vec<f64> {
     let offer = |candidate: &burnish_types::Candidate| {
-        (candidate.plan.strategy.clone(), candidate.prediction.latency_ms)
+        let cost_usd = candidate.prediction.cost.micros() as f64 / 1e6;
+        (candidate.plan.strategy.clone(), candidate.prediction.latency_ms, cost_usd)
     };
     let candidates: Vec<_> = decision.candidates.iter().map(offer).collect();
     let offers: Vec<Offer<'_>> = candidates
         .iter()
-        .map(|(strategy, latency_ms)| Offer { strategy: strategy.as_str(), latency_ms: *latency_ms })
+        .map(|(strategy, latency_ms, cost_usd)| Offer {
+            strategy: strategy.as_str(),
+            latency_ms: *latency_ms,
+            cost_usd: *cost_usd,
+        })
         .collect();
     let selected = selection.decide(learner, &offers, x, Wish::default(), seed ^ decision.id.seed());
     let mut target = vec![0.0; strategies.len()];

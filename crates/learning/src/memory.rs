@@ -10,18 +10,24 @@
 //!   of its kind; the **balance** of the votes lies in [-1, 1].
 //! - The **lift** is [`LIFT`] × the largest closeness × the balance.
 //!
+//! What was opened or used is no verdict: what stands higher is looked at more often, and so opened more often. How often
+//! each place is looked at is learned from the tenant's own log, and both count by its inverse; what somebody passed
+//! over on the way counts a little against it.
+//!
 //! Constants were chosen on SciFact's train split, with the questions that share an abstract held out for half of the
 //! figure (`docs/measurements.md`). Votes are last-writer-wins registers, so the order in which they arrive, and how
 //! often, changes nothing, and two replicas merge into what one would have been.
 
+mod examination;
 mod question;
 mod vote;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burnish_types::{ChunkId, Judgement, Timestamp};
+use burnish_types::{ChunkId, Judgement, RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use examination::Examination;
 use question::Question;
 use vote::{Signals, Vote};
 
@@ -34,7 +40,7 @@ pub const LIFT: f32 = 0.9;
 pub const LIST_FLOOR: f32 = 0.7;
 /// Votes count less the fewer they are: as if this much trust, undecided, were there already.
 const DOUBT: f32 = 0.15;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What a request started from. Each kind is remembered apart: that two passages are related says nothing of which of
 /// them answers a question, however much the question's words are those of the other.
@@ -52,6 +58,8 @@ pub enum Start {
 /// What a person said of a request, as far as it concerns the ranking.
 #[derive(Clone, Copy, Debug)]
 pub struct Testimony<'a> {
+    /// The request.
+    pub request: RequestId,
     /// Whose memory it belongs to.
     pub tenant: Option<&'a str>,
     /// Who said it.
@@ -66,6 +74,8 @@ pub struct Testimony<'a> {
     pub judgement: &'a Judgement,
     /// The passages that were shown, best first.
     pub shown: &'a [ChunkId],
+    /// The score of each of them beside the best one, at most 1; empty where that is not known.
+    pub standing: &'a [f32],
     /// Those that the answer cites.
     pub cited: &'a [ChunkId],
 }
@@ -78,6 +88,10 @@ impl Testimony<'_> {
 
     fn votes(&self) -> Vec<(ChunkId, Signals)> {
         vote::votes(self)
+    }
+
+    fn place_of(&self, chunk: ChunkId) -> Option<usize> {
+        self.shown.iter().position(|shown| *shown == chunk)
     }
 }
 
@@ -96,6 +110,8 @@ pub struct Lift {
     pub confirmed_by: u32,
     /// How many against it.
     pub rejected_by: u32,
+    /// How many passed it over on the way to another passage, and said nothing else of it.
+    pub passed_by: u32,
 }
 
 /// What the memory says of a question.
@@ -116,10 +132,11 @@ pub struct Memory {
     tenants: BTreeMap<Option<String>, Tenant>,
 }
 
-/// One tenant's questions by their kind and normalised text.
+/// One tenant's questions by their kind and normalised text, and where its people look.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Tenant {
     questions: BTreeMap<(Start, String), Question>,
+    examination: Examination,
 }
 
 impl Default for Memory {
@@ -147,6 +164,11 @@ impl Memory {
             tenant.questions.entry(key).or_insert_with_key(|(_, key)| Question::new(key, embedding));
         for (chunk, signals) in votes {
             question.vote(chunk, testimony.reporter, &signals);
+        }
+        if let Judgement::Opened { chunk } | Judgement::Cited { chunk } = *testimony.judgement
+            && let Some(place) = testimony.place_of(chunk)
+        {
+            tenant.examination.opened(testimony.request, testimony.standing, place);
         }
         tenant.keep_within(self.capacity);
     }
@@ -179,11 +201,12 @@ impl Memory {
     /// What `user` confirmed, used or opened, each with its trust in (0, 1], the most trusted first.
     pub fn liked_by(&self, tenant: Option<&str>, user: &str) -> Vec<(ChunkId, f32)> {
         let mut liked: BTreeMap<ChunkId, f32> = BTreeMap::new();
-        for vote in self.votes_of(tenant, user) {
-            let (word, trust) = vote.signals.word();
-            if word > 0.0 {
+        let examination = self.tenant(tenant).map(|tenant| &tenant.examination);
+        for (vote, examination) in self.votes_of(tenant, user).zip(examination.into_iter().cycle()) {
+            let word = vote.signals.word(examination);
+            if word.value > 0.0 {
                 let known = liked.entry(vote.chunk).or_default();
-                *known = known.max(word * trust);
+                *known = known.max(word.value * word.trust);
             }
         }
         let mut liked: Vec<_> = liked.into_iter().collect();
@@ -193,7 +216,8 @@ impl Memory {
 
     /// The passages of which `user` said anything, for better or worse.
     pub fn seen_by(&self, tenant: Option<&str>, user: &str) -> BTreeSet<ChunkId> {
-        self.votes_of(tenant, user).map(|vote| vote.chunk).collect()
+        let said = self.votes_of(tenant, user).filter(|vote| vote.signals.is_said());
+        said.map(|vote| vote.chunk).collect()
     }
 
     /// Drops every vote on passages for which `gone` holds.
@@ -213,6 +237,7 @@ impl Memory {
                     }
                 }
             }
+            tenant.examination.merge(&theirs.examination);
             tenant.keep_within(self.capacity);
         }
     }
@@ -252,7 +277,7 @@ impl Memory {
                 !question.votes.is_empty()
             });
         }
-        self.tenants.retain(|_, tenant| !tenant.questions.is_empty());
+        self.tenants.retain(|_, tenant| !tenant.questions.is_empty() || !tenant.examination.is_empty());
     }
 }
 
@@ -291,8 +316,10 @@ impl Tenant {
                 }
             }
         }
-        let mut lifts: Vec<Lift> =
-            ballots.into_iter().filter_map(|(chunk, ballot)| ballot.count(chunk)).collect();
+        let mut lifts: Vec<Lift> = ballots
+            .into_iter()
+            .filter_map(|(chunk, ballot)| ballot.count(chunk, &self.examination))
+            .collect();
         lifts.sort_by(|a, b| b.lift.abs().total_cmp(&a.lift.abs()).then(a.chunk.cmp(&b.chunk)));
         Recall { lifts, likeness }
     }
@@ -332,16 +359,17 @@ impl Tenant {
 }
 
 impl Ballot<'_> {
-    fn count(&self, chunk: ChunkId) -> Option<Lift> {
+    fn count(&self, chunk: ChunkId, examination: &Examination) -> Option<Lift> {
         let (mut spoken, mut trusted) = (0.0, 0.0);
-        let (mut confirmed_by, mut rejected_by) = (0, 0);
+        let (mut confirmed_by, mut rejected_by, mut passed_by) = (0, 0, 0);
         for (closeness, vote) in self.by_reporter.values() {
-            let (word, trust) = vote.signals.word();
-            let weight = closeness * closeness * trust;
-            spoken += weight * word;
+            let word = vote.signals.word(examination);
+            let weight = closeness * closeness * word.trust;
+            spoken += weight * word.value;
             trusted += weight;
-            confirmed_by += u32::from(word > 0.0);
-            rejected_by += u32::from(word < 0.0);
+            confirmed_by += u32::from(word.value > 0.0);
+            rejected_by += u32::from(word.value < 0.0 && !word.passed);
+            passed_by += u32::from(word.passed);
         }
         let balance = (1.0 + DOUBT) * spoken / (trusted + DOUBT * self.closest * self.closest);
         let lift = LIFT * self.closest * balance.clamp(-1.0, 1.0);
@@ -353,6 +381,7 @@ impl Ballot<'_> {
             likeness: self.closest + LIKENESS_FLOOR,
             confirmed_by,
             rejected_by,
+            passed_by,
         })
     }
 }

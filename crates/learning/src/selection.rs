@@ -95,6 +95,8 @@ pub struct Offer<'a> {
     pub strategy: &'a str,
     /// How long it takes, in milliseconds.
     pub latency_ms: f64,
+    /// What it costs, in US dollars.
+    pub cost_usd: f64,
 }
 
 /// What was decided, with what it rests on.
@@ -266,7 +268,7 @@ impl Selection {
         let alternative = |option: &Offer<'_>| Alternative {
             arm: option.strategy.to_owned(),
             latency_ms: option.latency_ms,
-            cost_usd: 0.0,
+            cost_usd: option.cost_usd,
             is_baseline: self.baseline.as_deref() == Some(option.strategy),
         };
         let mut alternatives: Vec<Alternative> = options.iter().map(alternative).collect();
@@ -317,7 +319,8 @@ mod tests {
     }
 
     fn options<'a>(strategies: &[&'a str]) -> Vec<Offer<'a>> {
-        let option = |strategy: &&'a str| Offer { strategy, latency_ms: believed_latency_ms(strategy) };
+        let option =
+            |strategy: &&'a str| Offer { strategy, latency_ms: believed_latency_ms(strategy), cost_usd: 0.0 };
         strategies.iter().map(option).collect()
     }
 

@@ -1,12 +1,17 @@
-//! `decomposed`: `hybrid` for questions whose answer takes several passages, with no model.
+//! `decomposed`: `hybrid` for questions whose answer takes several passages.
 //!
 //! The question is split into the names it asks about; the best passage of the first hop, and the best one
 //! about another name of the question, are anchors. A second hop looks for what an anchor names and the
 //! question does not (the bridge), and a third one for what the best bridge names. Passages that are about
 //! such a name rise; the first anchor stays on top, so that a question of one hop loses nothing there. It costs
-//! four short searches by words and no embedding. Following a passage's names to the passages about them is
+//! four short searches by words, no embedding and no model.
+//!
+//! Where there is a language model and the question is likely to take several hops, the model splits it into simple
+//! ones, and the best passages for each of them rise, too. Following a passage's names to the passages about them is
 //! the idea of graph-based multi-hop retrievers (Asai et al. 2020, "Learning to Retrieve Reasoning Paths"), with
 //! the titles and first words of passages in place of hyperlinks.
+
+mod parts;
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +22,18 @@ use crate::fusion::{convex, ranked};
 use crate::hybrid::DENSE_WEIGHT;
 use crate::names::{Mentions, asked_names, names, raw_words, subject};
 use crate::{PassageText, Request, RetrievalError, Retriever, Scored, Sources};
+use parts::Part;
 
+const NAME: &str = "decomposed";
+/// A model is asked for the parts of a question from this complexity on: below, there is most likely one.
+const SPLIT_COMPLEXITY: f64 = 0.5;
+/// What is added to the score of the best passage for a part of the question; as much as for a bridge, since both are
+/// what a hop leads to. The passages after it gain less, by equal steps.
+const PART_WEIGHT: f32 = 0.3;
+/// Passages that rise for a part.
+const PART_DEPTH: usize = 3;
+/// Names that are filled in for the answer of an earlier part.
+const FILLED_NAMES: usize = 4;
 /// What is added to the fused score of a passage about a name; chosen on half of BeerQA's multi-hop questions
 /// (`docs/measurements.md`).
 const BRIDGE_WEIGHT: f32 = 0.3;
@@ -38,16 +54,25 @@ pub(crate) struct Decomposed;
 
 impl Retriever for Decomposed {
     fn name(&self) -> &'static str {
-        "decomposed"
+        NAME
     }
 
     fn retrieve(&self, sources: Sources<'_>, request: Request<'_>) -> Result<Vec<Scored>, RetrievalError> {
+        let parts = match sources.writer {
+            Some(writer) if request.complexity >= SPLIT_COMPLEXITY => {
+                parts::split(writer, NAME, request.query)?
+            }
+            _ => Vec::new(),
+        };
         let mut candidates = Candidates::find(sources, request)?;
         candidates.complete(sources, request.embedding)?;
         let first = convex(&candidates.lexical, &candidates.dense, DENSE_WEIGHT);
         let Some(anchor) = first.first().map(|scored| scored.chunk) else { return Ok(first) };
         let mut hops = Hops::start(sources, request, candidates, &first)?;
-        let bonuses = hops.follow(anchor, &first)?;
+        let mut bonuses = hops.follow(anchor, &first)?;
+        for (id, bonus) in hops.answer(&parts)? {
+            gain(&mut bonuses, id, bonus);
+        }
         let mut fused = convex(&hops.candidates.lexical, &hops.candidates.dense, DENSE_WEIGHT);
         raise(&mut fused, &bonuses, &hops.texts, anchor);
         let mut result = ranked(fused);
@@ -132,15 +157,48 @@ impl<'a> Hops<'a> {
     /// What the passage names and the question does not, searched for.
     fn mentioned(&mut self, id: ChunkId) -> Result<Mentions, RetrievalError> {
         let Some(passage) = self.texts.get(&id) else { return Ok(Mentions::new("", &[], "")) };
+        let new = self.new_names(passage)?;
+        let mentions = Mentions::new(&passage.text, &new, subject(passage));
+        self.search(&new)?;
+        Ok(mentions)
+    }
+
+    /// What the passage names and the question does not.
+    fn new_names(&self, passage: &PassageText) -> Result<Vec<String>, RetrievalError> {
         let mut new = Vec::new();
         for name in names(&passage.text) {
             if self.is_new(&name)? {
                 new.push(name);
             }
         }
-        let mentions = Mentions::new(&passage.text, &new, subject(passage));
-        self.search(&new)?;
-        Ok(mentions)
+        Ok(new)
+    }
+
+    /// Asks the parts one after the other, and says what the best passages for each gain. A part that needs an earlier
+    /// answer is asked with the names in the best passage for that one.
+    fn answer(&mut self, parts: &[Part]) -> Result<Bonuses, RetrievalError> {
+        let mut bonuses = Bonuses::new();
+        let mut best: Vec<Option<ChunkId>> = Vec::new();
+        for part in parts {
+            let before = part.needs.and_then(|place| *best.get(place)?);
+            let mut names = match before.and_then(|id| self.texts.get(&id)) {
+                Some(passage) => self.new_names(passage)?,
+                None => Vec::new(),
+            };
+            names.truncate(FILLED_NAMES);
+            let asked = part.asked_with(&names);
+            let embedding = self.sources.embedder.embed(&[&asked])?.pop().unwrap_or_default();
+            let mut found = Candidates::find_by(self.sources, self.request, &asked, &embedding)?;
+            found.complete(self.sources, &embedding)?;
+            let fused = convex(&found.lexical, &found.dense, DENSE_WEIGHT);
+            let ids: Vec<ChunkId> = fused.iter().map(|scored| scored.chunk).take(PART_DEPTH).collect();
+            self.bring_in(&ids)?;
+            for (place, id) in ids.iter().enumerate() {
+                gain(&mut bonuses, *id, PART_WEIGHT * (1.0 - place as f32 / PART_DEPTH as f32));
+            }
+            best.push(ids.first().copied());
+        }
+        Ok(bonuses)
     }
 
     /// Whether `name` says anything that the question does not say.
@@ -192,7 +250,13 @@ impl<'a> Hops<'a> {
             return Ok(());
         }
         let hits = self.sources.lexical.search(&names.join(" "), self.request.filter, NAMES_DEPTH)?;
-        let new = hits.iter().map(|hit| hit.chunk).filter(|id| !self.texts.contains_key(id));
+        let found: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
+        self.bring_in(&found)
+    }
+
+    /// Makes candidates of those passages that are none.
+    fn bring_in(&mut self, found: &[ChunkId]) -> Result<(), RetrievalError> {
+        let new = found.iter().copied().filter(|id| !self.texts.contains_key(id));
         let new: Vec<ChunkId> = new.collect();
         let known: HashSet<ChunkId> = self.candidates.dense.iter().map(|hit| hit.chunk).collect();
         for (id, vector) in new.iter().zip(self.sources.vectors.embeddings(&new)?) {

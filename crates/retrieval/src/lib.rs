@@ -21,7 +21,9 @@ mod rrf;
 mod sparse;
 mod writing;
 
-use burnish_types::{ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, Message, VectorIndex};
+use burnish_types::{
+    ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, Message, Money, Usage, VectorIndex,
+};
 
 pub use fusion::{convex, reciprocal_rank};
 pub use lift::{LIFT_COMPONENT, lift};
@@ -65,7 +67,18 @@ pub trait Writer: Send + Sync {
     ///
     /// # Errors
     /// In words, if the model can't be reached, refuses, or is too slow.
-    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<String, String>;
+    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String>;
+}
+
+/// What a model wrote, and what that took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The words.
+    pub text: String,
+    /// Tokens read and written, as far as the provider tells.
+    pub usage: Usage,
+    /// What they cost.
+    pub cost: Money,
 }
 
 /// Where a strategy reads the text of what it found.
@@ -94,6 +107,8 @@ pub struct Request<'a> {
     pub embedding: &'a [f32],
     /// What a first look found, where there was one.
     pub lists: Option<&'a Lists>,
+    /// How likely the answer takes several passages, in [0, 1].
+    pub complexity: f64,
     /// Which chunks may be found.
     pub filter: &'a Filter,
     /// How many are wanted.

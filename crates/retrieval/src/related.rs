@@ -67,7 +67,8 @@ pub fn neighbours(
     let wanted = DEPTH.max(3 * limit);
     // What is left out lies near, so the lists are as much deeper.
     let limit = wanted + excluded.len();
-    let request = Request { query: &query, conversation: &[], embedding, lists: None, filter, limit };
+    let request =
+        Request { query: &query, conversation: &[], embedding, lists: None, complexity: 0.0, filter, limit };
     let mut candidates = Candidates::find(sources, request)?;
     candidates.lexical.retain(|hit| !excluded.contains(&hit.chunk));
     candidates.dense.retain(|hit| !excluded.contains(&hit.chunk));

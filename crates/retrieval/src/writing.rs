@@ -6,6 +6,7 @@ use crate::{Means, RetrievalError, Writer};
 
 /// The most of a model's words that is searched for, in characters.
 const LONGEST_CHARACTERS: usize = 2_000;
+const NOTHING: &str = "it said nothing";
 
 /// The model, or what to do where there is none.
 pub(crate) fn writer<'a>(means: Means<'a>, strategy: &'static str) -> Result<&'a dyn Writer, RetrievalError> {
@@ -20,30 +21,52 @@ pub(crate) fn write(
     question: String,
     max_tokens: u32,
 ) -> Result<String, RetrievalError> {
+    let lines = write_lines(writer, strategy, instructions, question, max_tokens)?;
+    let line = lines.join(" ");
+    match line.trim_matches(['"', '“', '”']).trim() {
+        "" => Err(RetrievalError::Unwritten { strategy, reason: NOTHING.to_owned() }),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// The same in lines, each with single spaces and none blank; there is at least one.
+pub(crate) fn write_lines(
+    writer: &dyn Writer,
+    strategy: &'static str,
+    instructions: &str,
+    question: String,
+    max_tokens: u32,
+) -> Result<Vec<String>, RetrievalError> {
     let system = Message { role: Role::System, content: instructions.to_owned() };
     let user = Message { role: Role::User, content: question };
     let unwritten = |reason| RetrievalError::Unwritten { strategy, reason };
-    let written = writer.write(vec![system, user], max_tokens).map_err(unwritten)?;
+    let written = writer.write(vec![system, user], max_tokens).map_err(unwritten)?.text;
     // What a reasoning model thought is none of its answer.
     let answer = written.rsplit_once("</think>").map_or(written.as_str(), |(_, answer)| answer);
-    let words: Vec<&str> = answer.split_whitespace().collect();
-    let line: String = words.join(" ").chars().take(LONGEST_CHARACTERS).collect();
-    match line.trim_matches(['"', '“', '”']).trim() {
-        "" => Err(unwritten("it said nothing".to_owned())),
-        text => Ok(text.to_owned()),
+    let mut left = LONGEST_CHARACTERS;
+    let mut lines = Vec::new();
+    for line in answer.lines() {
+        let line: String = line.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(left).collect();
+        left -= line.chars().count();
+        if !line.is_empty() {
+            lines.push(line);
+        }
     }
+    if lines.is_empty() { Err(unwritten(NOTHING.to_owned())) } else { Ok(lines) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Written;
 
     struct Says(Result<&'static str, &'static str>);
 
     impl Writer for Says {
-        fn write(&self, messages: Vec<Message>, _max_tokens: u32) -> Result<String, String> {
+        fn write(&self, messages: Vec<Message>, _max_tokens: u32) -> Result<Written, String> {
             assert_eq!((messages[0].role, messages[1].content.as_str()), (Role::System, "why?"));
-            self.0.map(str::to_owned).map_err(str::to_owned)
+            let text = self.0.map_err(str::to_owned)?.to_owned();
+            Ok(Written { text, ..Written::default() })
         }
     }
 
@@ -67,5 +90,12 @@ mod tests {
         let long = "word ".repeat(1_000).leak();
         let text = write(&Says(Ok(long)), "hyde", "", "why?".to_owned(), 9).unwrap();
         assert!(text.len() <= LONGEST_CHARACTERS, "{}", text.len());
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        let says = Says(Ok("<think>two\nof them</think>\n one  word\n\n \ntwo\n"));
+        assert_eq!(write_lines(&says, "decomposed", "", "why?".to_owned(), 9).unwrap(), ["one word", "two"]);
+        assert!(write_lines(&Says(Ok(" \n")), "decomposed", "", "why?".to_owned(), 9).is_err());
     }
 }

@@ -80,12 +80,14 @@ pub(crate) struct Lifted {
     pub(crate) confirmed_by: u32,
     /// How many found that it does not.
     pub(crate) rejected_by: u32,
+    /// How many passed it over on the way to another passage, and said nothing else of it.
+    pub(crate) passed_by: u32,
 }
 
 impl From<&inside::Lifted> for Lifted {
     fn from(lifted: &inside::Lifted) -> Self {
-        let inside::Lifted { by, question, likeness, confirmed_by, rejected_by } = lifted.clone();
-        Self { by, question, likeness, confirmed_by, rejected_by }
+        let inside::Lifted { by, question, likeness, confirmed_by, rejected_by, passed_by } = lifted.clone();
+        Self { by, question, likeness, confirmed_by, rejected_by, passed_by }
     }
 }
 

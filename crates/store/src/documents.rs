@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use burnish_types::{
-    ChangeSet, ChunkDraft, ChunkId, DocumentDraft, DocumentId, Embedding, Generation, IndexedChunk, Metadata,
-    MetadataValue, Timestamp,
+    ChangeSet, ChunkDraft, ChunkId, DocumentDraft, DocumentId, Embedding, Generation, IndexedChunk, Location,
+    Metadata, MetadataValue, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -73,6 +73,15 @@ fn unchanged(connection: &Connection) -> Result<ChangeSet, Fault> {
     Ok(ChangeSet { generation: lookup::generation(connection)?, ..ChangeSet::default() })
 }
 
+/// Of the chunks of a new version, by their place in it, those that the version before had, with their embeddings.
+type Kept = HashMap<usize, (ChunkId, Embedding)>;
+
+/// What a chunk is found by, in single spaces. A heading has no line break, so the two can't be taken for each other.
+fn identity(heading: &str, text: &str) -> String {
+    let single = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{}\n{}", single(heading), single(text))
+}
+
 /// One generation in the making.
 struct Write<'a> {
     connection: &'a Connection,
@@ -106,18 +115,25 @@ impl<'a> Write<'a> {
             )));
         }
         let mut statement =
-            self.connection.prepare_cached("SELECT id, source FROM document WHERE key = ?1")?;
-        let old: Option<(u64, String)> =
-            statement.query_row([&draft.key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        if let Some((id, source)) = old {
-            self.drop_chunks(DocumentId(id))?;
+            self.connection.prepare_cached("SELECT id, source, title FROM document WHERE key = ?1")?;
+        let old: Option<(u64, String, String)> = statement
+            .query_row([&draft.key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let mut kept = Kept::default();
+        if let Some((id, source, title)) = old {
+            kept = self.kept(DocumentId(id), &title, draft)?;
+            self.drop_chunks(DocumentId(id), &kept)?;
             self.sources.insert(source);
         }
         self.sources.insert(draft.source.clone());
         let id = self.upsert(draft, at)?;
         let metadata = indexed_metadata(&draft.metadata, draft.format.name(), &draft.source, &draft.key);
         for (ordinal, (chunk, embedding)) in draft.chunks.iter().zip(embeddings).enumerate() {
-            let chunk_id = self.insert_chunk(id, ordinal, chunk, embedding)?;
+            let (known, embedding) = match kept.get(&ordinal) {
+                Some((known, vector)) => (Some(*known), vector),
+                None => (None, embedding),
+            };
+            let chunk_id = self.insert_chunk(known, id, ordinal, chunk, embedding)?;
             self.changes.added.push(IndexedChunk {
                 id: chunk_id,
                 document: id,
@@ -130,8 +146,32 @@ impl<'a> Write<'a> {
         Ok(())
     }
 
+    /// The chunks of a document that its new version has, too: what they are found by, heading and text, is the same
+    /// but for white space. They keep their ids, so that what was said of them is still said of them, and their
+    /// embeddings, so that an index has nothing to do but for their metadata. Of equal ones the first is the first.
+    fn kept(&self, document: DocumentId, title: &str, draft: &DocumentDraft) -> Result<Kept, Fault> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT c.id, c.location, c.text, e.vector FROM chunk c JOIN embedding e ON e.chunk_id = c.id
+             WHERE c.document_id = ?1 ORDER BY c.ordinal DESC",
+        )?;
+        let mut known: HashMap<String, Vec<(ChunkId, Embedding)>> = HashMap::new();
+        let mut rows = statement.query([document.0])?;
+        while let Some(row) = rows.next()? {
+            let location: Location = record::from_json("chunk's location", lookup::text(row, 1)?)?;
+            let identity = identity(&location.heading(title), lookup::text(row, 2)?);
+            let vector = record::vector(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            known.entry(identity).or_default().push((ChunkId(row.get(0)?), vector));
+        }
+        let mut kept = Kept::default();
+        for (ordinal, chunk) in draft.chunks.iter().enumerate() {
+            let identity = identity(&chunk.location.heading(&draft.title), &chunk.text);
+            kept.extend(known.get_mut(&identity).and_then(Vec::pop).map(|chunk| (ordinal, chunk)));
+        }
+        Ok(kept)
+    }
+
     fn remove(&mut self, id: DocumentId, source: String) -> Result<(), Fault> {
-        self.drop_chunks(id)?;
+        self.drop_chunks(id, &Kept::default())?;
         self.connection.prepare_cached("DELETE FROM document WHERE id = ?1")?.execute([id.0])?;
         self.sources.insert(source);
         Ok(())
@@ -161,20 +201,23 @@ impl<'a> Write<'a> {
         Ok(DocumentId(statement.query_row(row, |row| row.get(0))?))
     }
 
+    /// `known` is the id of a chunk that is kept.
     fn insert_chunk(
         &self,
+        known: Option<ChunkId>,
         document: DocumentId,
         ordinal: usize,
         chunk: &ChunkDraft,
         embedding: &[f32],
     ) -> Result<ChunkId, Fault> {
         let mut statement = self.connection.prepare_cached(
-            "INSERT INTO chunk (document_id, ordinal, location, tokens, generation, text)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
+            "INSERT INTO chunk (id, document_id, ordinal, location, tokens, generation, text)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
         )?;
         let location = record::encode_column("chunk's location", &chunk.location)?;
         let generation = self.changes.generation.0;
-        let row = params![document.0, ordinal, location, chunk.tokens, generation, chunk.text];
+        let known = known.map(|id| id.0);
+        let row = params![known, document.0, ordinal, location, chunk.tokens, generation, chunk.text];
         let id: u64 = statement.query_row(row, |row| row.get(0))?;
         self.connection
             .prepare_cached("INSERT INTO embedding (chunk_id, vector) VALUES (?1, ?2)")?
@@ -182,18 +225,23 @@ impl<'a> Write<'a> {
         Ok(ChunkId(id))
     }
 
-    fn drop_chunks(&mut self, document: DocumentId) -> Result<(), Fault> {
+    /// Drops the chunks of a document. Those that are kept come back at once, and are not told as removed.
+    fn drop_chunks(&mut self, document: DocumentId, kept: &Kept) -> Result<(), Fault> {
+        let kept: BTreeSet<u64> = kept.values().map(|(id, _)| id.0).collect();
         let mut statement =
             self.connection.prepare_cached("SELECT id FROM chunk WHERE document_id = ?1 ORDER BY id")?;
         let ids: Vec<u64> = statement.query_map([document.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
         for &id in &ids {
             self.connection.prepare_cached("DELETE FROM embedding WHERE chunk_id = ?1")?.execute([id])?;
             self.connection.prepare_cached("DELETE FROM chunk WHERE id = ?1")?.execute([id])?;
+            if kept.contains(&id) {
+                continue;
+            }
             self.connection
                 .prepare_cached("INSERT INTO removed_chunk (chunk_id, generation) VALUES (?1, ?2)")?
                 .execute([id, self.changes.generation.0])?;
+            self.changes.removed.push(ChunkId(id));
         }
-        self.changes.removed.extend(ids.into_iter().map(ChunkId));
         Ok(())
     }
 }

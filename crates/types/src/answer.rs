@@ -1,5 +1,7 @@
 //! What comes of a plan: text, the passages it rests on, what it cost and how long each stage took.
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ChunkId, DocumentId, Location, Money, Timestamp};
@@ -11,6 +13,13 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Tokens of the answer.
     pub output_tokens: u64,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+    }
 }
 
 /// A passage that was found, with the scores that put it there.
@@ -50,6 +59,15 @@ pub struct Lifted {
     pub confirmed_by: u32,
     /// How many found that it does not.
     pub rejected_by: u32,
+    /// How many passed it over on the way to another passage, and said nothing else of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed_by: u32,
+}
+
+/// Most passages were passed over by nobody.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A half-open range of bytes in a text, on character boundaries.
@@ -106,9 +124,9 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// The passages, best first.
     pub evidence: Vec<Evidence>,
-    /// Tokens of the model, where one wrote.
+    /// Tokens of the model, where one wrote: the answer, or what was searched for.
     pub usage: Usage,
-    /// What the model cost.
+    /// What that cost.
     pub cost: Money,
     /// How long each stage took, in order.
     pub timings: Vec<StageTiming>,

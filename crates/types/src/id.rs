@@ -1,4 +1,5 @@
-//! Identifiers. Those of documents and chunks are given by the store, grow, and are never used twice.
+//! Identifiers. Those of documents and chunks are given by the store, grow, and are never used twice; a chunk's names
+//! the same heading and text for good.
 
 use std::fmt;
 use std::str::FromStr;

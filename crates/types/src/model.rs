@@ -6,7 +6,7 @@ use std::pin::Pin;
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::Usage;
+use crate::{Money, Usage};
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -98,6 +98,11 @@ pub type ModelStream = BoxStream<'static, Result<ModelEvent, ModelError>>;
 pub trait LanguageModel: Send + Sync {
     /// The model's name, as users pin it.
     fn name(&self) -> &str;
+
+    /// What `usage` costs; nothing where the model has no price.
+    fn cost(&self, _usage: Usage) -> Money {
+        Money::ZERO
+    }
 
     /// Starts an answer; resolves once the provider has accepted the request.
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>>;

@@ -137,7 +137,9 @@ pub(super) fn passage(number: usize, evidence: &Evidence) -> String {
 
 pub(super) fn footer(decision: &Decision) -> String {
     let strategy = strategy_of(decision).unwrap_or_default();
-    format!("\n{strategy}: {} · {}", decision.reason, decision.id)
+    // Most reasons begin with it.
+    let reason = decision.reason.strip_prefix(&format!("{strategy}: ")).unwrap_or(&decision.reason);
+    format!("\n{strategy}: {reason} · {}", decision.id)
 }
 
 pub(super) fn evidence_json(evidence: &Evidence) -> Value {

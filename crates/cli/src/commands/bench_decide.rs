@@ -31,7 +31,11 @@ pub(crate) fn run(context: &Context, outcomes: u64, seed: u64) -> Result<()> {
     let offers: Vec<Offer<'_>> = planner
         .strategies
         .iter()
-        .map(|strategy| Offer { strategy, latency_ms: selection::believed_latency_ms(strategy) })
+        .map(|strategy| Offer {
+            strategy,
+            latency_ms: selection::believed_latency_ms(strategy),
+            cost_usd: 0.0,
+        })
         .collect();
     let bar = output::bar(outcomes, "outcomes");
     let mut learner = Learner::new(selection::settings(planner.half_life_days), selection::prior());

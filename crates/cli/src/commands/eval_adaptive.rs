@@ -115,14 +115,14 @@ fn row(name: &str, side: &Side, share: &str) -> Result<()> {
     output::say(format!("{name:<22}{mean:>26}{:>12.4}{:>10.1}{share:>8}", side.last_half, side.latency_ms))
 }
 
-fn interval(mean: Option<MeanInterval>) -> String {
+pub(super) fn interval(mean: Option<MeanInterval>) -> String {
     mean.map_or_else(String::new, |mean| {
         format!("{:.4} [{:.3}, {:.3}]", mean.mean, mean.ci95[0], mean.ci95[1])
     })
 }
 
 /// The rankings of all data sets, each from its file where there is one.
-fn prepared(context: &Context, request: &Request) -> Result<Prepared> {
+pub(super) fn prepared(context: &Context, request: &Request) -> Result<Prepared> {
     let mut all = Prepared::default();
     for (collection, path) in request.datasets.iter().enumerate() {
         let one = match &request.rankings {

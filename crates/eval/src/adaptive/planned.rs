@@ -48,7 +48,11 @@ impl Chooser for Planned {
             .strategies
             .iter()
             .zip(&self.latencies)
-            .map(|(strategy, latency)| Offer { strategy: strategy.as_str(), latency_ms: *latency })
+            .map(|(strategy, latency)| Offer {
+                strategy: strategy.as_str(),
+                latency_ms: *latency,
+                cost_usd: 0.0,
+            })
             .collect();
         let x = FeatureVector::new(&query.features);
         // A collection's judgements can always be met better: nothing is good enough.

@@ -1,6 +1,6 @@
 //! What the memory promises, on small examples and on logs made at random.
 
-use burnish_types::{ChunkId, Judgement, Timestamp};
+use burnish_types::{ChunkId, Judgement, RequestId, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -40,6 +40,7 @@ fn say_of(
     judgement: &Judgement,
 ) {
     let testimony = Testimony {
+        request: RequestId::from_parts(at, question as u128),
         tenant: None,
         reporter,
         start,
@@ -47,6 +48,7 @@ fn say_of(
         at: Timestamp(at),
         judgement,
         shown: &[ChunkId(1), ChunkId(2), ChunkId(3)],
+        standing: &[1.0, 0.9, 0.4],
         cited: &[ChunkId(2)],
     };
     memory.observe(&testimony, &embedding(question));
@@ -76,7 +78,7 @@ fn signals_count_by_their_trust_and_a_verdict_silences_the_rest() {
     let cases: &[(&[Judgement], u64, std::ops::Range<f32>)] = &[
         (&[verdict(7, false)], 7, -0.57..-0.54),
         (&[verdict(7, true), verdict(7, false)], 7, -0.57..-0.54),
-        (std::slice::from_ref(&opened), 3, 0.2..0.4),
+        (std::slice::from_ref(&opened), 3, 0.08..0.16),
         (&[opened.clone(), opened.clone(), verdict(3, false)], 3, -0.57..-0.54),
         (&[Judgement::Thumb { up: true }], 2, 0.4..0.5),
         (&[Judgement::Thumb { up: false }], 2, -0.5..-0.4),
@@ -92,6 +94,36 @@ fn signals_count_by_their_trust_and_a_verdict_silences_the_rest() {
         let lift = lift(&memory, 0, *chunk);
         assert!(expected.contains(&lift), "{judgements:?} lifts {chunk} by {lift}");
     }
+}
+
+#[test]
+fn openings_count_by_where_they_stood_and_what_was_passed_over_falls() {
+    let memory = |chunk: u64| {
+        let mut memory = Memory::default();
+        say(&mut memory, 0, 1, Some("ada"), &Judgement::Opened { chunk: ChunkId(chunk) });
+        memory
+    };
+    let (first, third) = (memory(1), memory(3));
+    assert!(lift(&third, 0, 3) > 1.1 * lift(&first, 0, 1), "fewer look at the third place");
+    assert_eq!(
+        (lift(&first, 0, 2), lift(&first, 0, 3)),
+        (0.0, 0.0),
+        "what stands below may not have been seen"
+    );
+    for passed in [1, 2] {
+        let fallen = lift(&third, 0, passed);
+        assert!((-0.05..-0.01).contains(&fallen), "{passed} falls by {fallen}");
+    }
+    let recall = third.recall(None, QUESTIONS[0], &embedding(0));
+    let why = recall.lifts.iter().find(|lift| lift.chunk == ChunkId(1)).unwrap();
+    assert_eq!((why.confirmed_by, why.rejected_by, why.passed_by), (0, 0, 1));
+
+    // Whatever else is said of it counts instead, whenever it is said.
+    let mut both = third.clone();
+    say(&mut both, 0, 0, Some("ada"), &Judgement::Opened { chunk: ChunkId(1) });
+    assert!(lift(&both, 0, 1) > 0.0 && lift(&both, 0, 2) < 0.0);
+    let seen: Vec<u64> = both.seen_by(None, "ada").into_iter().map(|chunk| chunk.0).collect();
+    assert_eq!(seen, [1, 3], "what was passed over may still be recommended");
 }
 
 #[test]

@@ -205,6 +205,7 @@ fn why_lifted(lifted: &Lifted) -> String {
     let people = |count: u32| if count == 1 { "1 person".to_owned() } else { format!("{count} people") };
     let (moved, count, verdict) = match lifted.by > 0.0 {
         true => ("Raised", lifted.confirmed_by, "found that it answers"),
+        false if lifted.rejected_by == 0 => ("Lowered", lifted.passed_by, "passed it over for"),
         false => ("Lowered", lifted.rejected_by, "found that it does not answer"),
     };
     format!("{moved}: {} {verdict} “{}”.", people(count), lifted.question)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burnish_store::SqliteStore;
 use burnish_types::{
-    ChangeSet, ChunkId, DocumentId, Generation, IndexedChunk, MetadataValue, Store, Timestamp,
+    ChangeSet, ChunkId, DocumentId, Generation, IndexedChunk, Location, MetadataValue, Store, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -159,16 +159,64 @@ fn readers_see_what_was_committed_while_others_write() {
     assert_eq!(store.document(DocumentId(1)).unwrap().unwrap().content_hash, "40");
 }
 
+#[test]
+fn what_a_new_version_has_in_common_with_the_last_keeps_its_id() {
+    type Version<'a> = (&'a str, &'a [&'a str]);
+    // The new version, and for each of its chunks the place in the old one of the chunk that it is.
+    let old: Version<'_> = ("Title", &["one", "two", "two", "three"]);
+    let cases: &[(Version<'_>, &[Option<usize>])] = &[
+        (old, &[Some(0), Some(1), Some(2), Some(3)]),
+        (("Title", &["one", "two, edited", "three"]), &[Some(0), None, Some(3)]),
+        (("Title", &["new", "three", "  one\n"]), &[None, Some(3), Some(0)]),
+        (("Title", &["two", "two", "two"]), &[Some(1), Some(2), None]),
+        (("Title", &["One"]), &[None]),
+        (("Other title", old.1), &[None; 4]),
+        (("Title", &[]), &[]),
+    ];
+    let draft = |(title, texts): Version<'_>, version: u64| {
+        let (mut draft, embeddings) = document("a", "s", version, texts.len());
+        draft.title = title.to_owned();
+        for (chunk, text) in draft.chunks.iter_mut().zip(texts) {
+            chunk.text = (*text).to_owned();
+            // Where it stands has no part in what it is.
+            chunk.location = Location { headings: Vec::new(), ..chunk.location.clone() };
+        }
+        (draft, embeddings)
+    };
+    for (new, expected) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let first = store.put_documents(vec![draft(old, 1)], Timestamp(1)).unwrap();
+        let second = store.put_documents(vec![draft(*new, 2)], Timestamp(2)).unwrap();
+        let place = |id: ChunkId| first.added.iter().position(|chunk| chunk.id == id);
+        let found: Vec<Option<usize>> = second.added.iter().map(|chunk| place(chunk.id)).collect();
+        assert_eq!(found, *expected, "{new:?}");
+        for chunk in &second.added {
+            match place(chunk.id) {
+                Some(place) => assert_eq!(chunk.embedding, first.added[place].embedding),
+                None => assert!(chunk.id > first.added[3].id, "an id was used twice"),
+            }
+        }
+        let gone = (0..4).filter(|place| !expected.contains(&Some(*place)));
+        let gone: Vec<ChunkId> = gone.map(|place| first.added[place].id).collect();
+        assert_eq!(second.removed, gone, "{new:?}");
+        let stored = store.document_chunks(DocumentId(1)).unwrap();
+        let texts: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
+        assert_eq!(texts, new.1, "in the new order");
+        assert_eq!(store.changes(first.generation, 100).unwrap().removed, second.removed);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    /// Documents as (key, source, chunks).
-    Put(Vec<(u8, u8, usize)>),
+    /// Documents as (key, source, chunks, how many of them say nothing of their version).
+    Put(Vec<(u8, u8, usize, usize)>),
     /// Places in the list of documents, or beyond.
     Remove(Vec<usize>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let documents = proptest::collection::vec((0..6u8, 0..3u8, 0..4usize), 0..4);
+    let documents = proptest::collection::vec((0..6u8, 0..3u8, 0..4usize, 0..4usize), 0..4);
     let places = proptest::collection::vec(0..8usize, 0..3);
     prop_oneof![3 => documents.prop_map(Step::Put), 1 => places.prop_map(Step::Remove)]
 }
@@ -188,6 +236,8 @@ struct Model {
     documents: BTreeMap<String, (String, u64, usize)>,
     /// The index as it was at each generation, the first being 0.
     history: Vec<Index>,
+    /// The generation in which each chunk last came.
+    came: BTreeMap<ChunkId, usize>,
     newest_chunk: ChunkId,
     version: u64,
 }
@@ -199,9 +249,20 @@ impl Model {
             Step::Remove(places) => self.remove(places),
         };
         for chunk in &changes.added {
-            assert!(chunk.id > self.newest_chunk, "an id was used twice");
-            self.newest_chunk = chunk.id;
+            let known = self.history.last().unwrap().get(&chunk.id);
+            match known {
+                Some(known) => {
+                    let same = |chunk: &IndexedChunk| {
+                        (chunk.document, chunk.heading.clone(), chunk.text.clone(), chunk.embedding.clone())
+                    };
+                    assert_eq!(same(chunk), same(known), "what an id names never changes");
+                }
+                None => assert!(chunk.id > self.newest_chunk, "an id was used twice"),
+            }
+            self.came.insert(chunk.id, changes.generation.0 as usize);
         }
+        self.newest_chunk =
+            changes.added.iter().map(|chunk| chunk.id).max().max(Some(self.newest_chunk)).unwrap();
         let mut index = self.history.last().unwrap().clone();
         follow(&mut index, &changes);
         match changes.generation.0 as usize {
@@ -213,12 +274,16 @@ impl Model {
         }
     }
 
-    fn put(&mut self, documents: &[(u8, u8, usize)]) -> ChangeSet {
+    fn put(&mut self, documents: &[(u8, u8, usize, usize)]) -> ChangeSet {
         let mut drafts = Vec::new();
-        for &(key, source, chunks) in documents {
+        for &(key, source, chunks, lasting) in documents {
             self.version += 1;
             let (key, source) = (format!("k{key}"), format!("s{source}"));
-            drafts.push(document(&key, &source, self.version, chunks));
+            let mut draft = document(&key, &source, self.version, chunks);
+            for (part, chunk) in draft.0.chunks.iter_mut().take(lasting).enumerate() {
+                chunk.text = format!("{key}, part {part}");
+            }
+            drafts.push(draft);
             self.documents.insert(key, (source, self.version, chunks));
         }
         self.store.put_documents(drafts, Timestamp(1)).unwrap()
@@ -276,11 +341,9 @@ impl Model {
 
     /// How many generations `changes` is made of, by when each of its chunks came or went.
     fn generations(&self, changes: &ChangeSet) -> usize {
-        let since = |id: &ChunkId, there: bool| {
-            self.history.iter().rposition(|index| index.contains_key(id) != there).unwrap() + 1
-        };
-        let added = changes.added.iter().map(|chunk| since(&chunk.id, true));
-        let removed = changes.removed.iter().map(|id| since(id, false));
+        let gone = |id: &ChunkId| self.history.iter().rposition(|index| index.contains_key(id)).unwrap() + 1;
+        let added = changes.added.iter().map(|chunk| self.came[&chunk.id]);
+        let removed = changes.removed.iter().map(gone);
         added.chain(removed).collect::<BTreeSet<_>>().len()
     }
 }
@@ -298,6 +361,7 @@ proptest! {
             store: open(directory.path()),
             documents: BTreeMap::new(),
             history: vec![Index::new()],
+            came: BTreeMap::new(),
             newest_chunk: ChunkId(0),
             version: 0,
         };

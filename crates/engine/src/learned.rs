@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burnish_learning::learner::{DriftEvent, Learner};
 use burnish_learning::policies::Ledger;
-use burnish_learning::predictor::Predictor;
 use burnish_learning::selection::{self, LABEL_WEIGHT};
 use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony};
 use burnish_types::{
@@ -71,7 +70,7 @@ pub(crate) struct Account {
 /// What is written down.
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
-    predictor: Vec<u8>,
+    learner: Vec<u8>,
     memory: Vec<u8>,
     events: Vec<DriftEvent>,
     account: Account,
@@ -98,9 +97,8 @@ impl Fold {
         let Some((position, bytes)) = store.snapshot(SNAPSHOT)? else { return Ok(nothing()) };
         let settings = selection::settings(half_life_days);
         let known = postcard::from_bytes(&bytes).ok().and_then(|snapshot: Snapshot| {
-            let predictor = Predictor::from_bytes(settings, selection::prior(), &snapshot.predictor)?;
+            let learner = Learner::from_bytes(settings, selection::prior(), &snapshot.learner)?;
             let memory = Memory::from_bytes(&snapshot.memory)?;
-            let learner = Learner::from_predictor(predictor);
             let fold = Self { position, written: position, learner, memory, events: snapshot.events };
             Some((fold, snapshot.account))
         });
@@ -172,7 +170,7 @@ impl Fold {
 
     fn write(&mut self, store: &dyn Store, account: Account) -> Result<(), EngineError> {
         let snapshot = Snapshot {
-            predictor: self.learner.predictor().to_bytes(),
+            learner: self.learner.to_bytes(),
             memory: self.memory.to_bytes(),
             events: self.events.clone(),
             account,

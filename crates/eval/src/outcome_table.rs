@@ -3,22 +3,24 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use burnish_learning::{FeatureVector, query_features};
-use burnish_types::{Filter, Query, UserContext, fnv1a};
+use burnish_learning::{FeatureVector, query_features, topic_features};
+use burnish_types::{Embedding, Filter, Query, QueryFeatures, UserContext, fnv1a};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::EvalError;
 use crate::dataset::Lines;
 
-/// How many features a query's text has: see [`text_features`].
-pub const TEXT_FEATURES: usize = QUERY_PLACES + WORD_PLACES;
+/// How many features a query has: those of its text, see [`text_features`], and of its topic, 0 where none was added.
+pub const TABLE_FEATURES: usize = QUERY_PLACES + WORD_PLACES + TOPIC_PLACES;
 /// Places of the vector that the query's features are put in.
 const QUERY_PLACES: usize = 24;
-/// Features that a corpus tells, of which a table knows nothing.
-const OF_A_CORPUS: [&str; 7] = ["idf", "lists", "lexical", "dense", "overlap", "top", "fused"];
+/// Features that a corpus or an encoder tells, not the text.
+const OF_A_CORPUS: [&str; 8] = ["topic", "idf", "lists", "lexical", "dense", "overlap", "top", "fused"];
 /// Places of the vector that words are hashed to.
 const WORD_PLACES: usize = 16;
+/// Places of the vector for what an embedding tells of the topic.
+const TOPIC_PLACES: usize = 16;
 
 /// One arm's recorded outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -89,6 +91,32 @@ impl OutcomeTable {
         match arms {
             0 | 1 => Err(EvalError::NoChoice { files: files.to_vec(), arms }),
             _ => Ok(table),
+        }
+    }
+
+    /// The texts of the queries of such files, in the order of the rows.
+    ///
+    /// # Errors
+    /// As [`Self::load`], but for the number of arms.
+    pub fn queries(files: &[PathBuf]) -> Result<Vec<String>, EvalError> {
+        let mut queries = Vec::new();
+        for file in files {
+            for line in Lines::open(file)? {
+                let (number, line) = line?;
+                queries.push(read_row(file, number, &line)?.query);
+            }
+        }
+        Ok(queries)
+    }
+
+    /// Lets policies see the topics of the queries, given their embeddings in the order of the rows.
+    pub fn add_topics(&mut self, embeddings: &[Embedding]) {
+        for (row, embedding) in self.rows.iter_mut().zip(embeddings) {
+            let mut features = QueryFeatures::default();
+            topic_features(&mut features, embedding);
+            let vector = FeatureVector::new(&features);
+            let named = FeatureVector::NAMES.iter().zip(vector.as_slice());
+            row.x.extend(named.filter(|(name, _)| name.starts_with("topic_")).map(|(_, value)| value / 3.0));
         }
     }
 
@@ -269,9 +297,20 @@ mod tests {
     fn features_are_as_many_as_they_say_and_bounded() {
         for text in ["", "What is 3 + 4?", &"very long \"text\" 42 ".repeat(500)] {
             let x = text_features(text);
-            assert_eq!((x.len(), x[0]), (TEXT_FEATURES, 1.0));
+            assert_eq!((x.len(), x[0]), (QUERY_PLACES + WORD_PLACES, 1.0));
             assert!(x.iter().all(|value| value.abs() <= 3.5), "{x:?}");
         }
         assert_ne!(text_features("red apples"), text_features("blue apples"));
+    }
+
+    #[test]
+    fn topics_come_after_the_text() {
+        let row = "{\"id\":\"1\",\"query\":\"a\",\"arms\":{\"a\":{\"quality\":0},\"b\":{\"quality\":1}}}\n";
+        let mut table = load(&row.repeat(2)).unwrap();
+        table.add_topics(&[vec![1.0, 0.0], vec![0.0, 1.0]]);
+        assert!(table.rows.iter().all(|row| row.x.len() == TABLE_FEATURES));
+        let text = QUERY_PLACES + WORD_PLACES;
+        assert_eq!(table.rows[0].x[..text], table.rows[1].x[..text]);
+        assert_ne!(table.rows[0].x[text..], table.rows[1].x[text..]);
     }
 }

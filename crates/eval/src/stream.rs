@@ -5,7 +5,7 @@ use burnish_learning::policies::{self, Alternative, Choice, Policy, Situation, U
 use burnish_learning::predictor::{Forecast, PredictorSettings, Prior};
 use burnish_types::Timestamp;
 
-use crate::outcome_table::{RecordedOutcome, TEXT_FEATURES};
+use crate::outcome_table::{RecordedOutcome, TABLE_FEATURES};
 
 /// The inverse of the variance that single outcomes have around their expected quality.
 const OUTCOME_WEIGHT: f64 = 1.0 / 0.16;
@@ -66,7 +66,7 @@ impl Played {
 impl Player {
     pub(crate) fn new(arms: &[String], request: &Request, seed: u64) -> Result<Self, UnknownPolicy> {
         let baseline = request.baseline.as_ref();
-        let settings = PredictorSettings { dimensions: TEXT_FEATURES, half_life_days: None };
+        let settings = PredictorSettings { dimensions: TABLE_FEATURES, half_life_days: None };
         Ok(Self {
             arms: arms.to_vec(),
             baseline: baseline.and_then(|name| arms.iter().position(|arm| arm == name)).unwrap_or(0),

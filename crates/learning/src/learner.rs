@@ -10,19 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::predictor::{Estimate, Forecast, Predictor, PredictorSettings, Prior};
 use change::{Alarm, LevelChange};
 
+/// The form of a snapshot; it changes whenever the form or the test for change does.
+const SNAPSHOT_VERSION: u32 = 1;
 /// How many outcomes are kept at hand, to be learned again after an alarm that they caused.
 const RECENT: usize = 256;
 /// After an alarm, what was known of each arm counts at most as if from this many outcomes.
 const KEPT_OUTCOMES: f64 = 8.0;
+/// Where two arms have exchanged what they do, of so many, since it is known which of it holds.
+const KEPT_EXCHANGED: f64 = 60.0;
 /// For so many outcomes after an alarm nothing is settled, and no alternative has a privilege.
 const UNSETTLED_OUTCOMES: u32 = 300;
-
-/// Watches how far outcomes lie from what was predicted, beside the learner's own test.
-pub trait ResidualDetector: Send + Sync {
-    /// Takes an outcome's residual (quality less what was predicted, in [−1, 1]) of `arm`; `true` at an alarm,
-    /// after which the detector starts afresh.
-    fn observe(&mut self, arm: &str, residual: f64) -> bool;
-}
 
 /// Outcomes have changed: what was known was let go of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,20 +32,33 @@ pub struct DriftEvent {
     pub outcomes_ago: usize,
     /// By how much the arm's quality has moved, about.
     pub shift: f64,
+    /// The arm that now does what this one did, and the other way round, where that explains the outcomes best.
+    pub exchanged_with: Option<String>,
 }
 
 /// A predictor with a test for change by arm.
+#[derive(Clone, Debug)]
 pub struct Learner {
     predictor: Predictor,
     arms: BTreeMap<String, usize>,
     names: Vec<String>,
     change: LevelChange,
-    detectors: Vec<Box<dyn ResidualDetector>>,
     recent: VecDeque<Seen>,
     unsettled: u32,
 }
 
-#[derive(Clone, Debug)]
+/// A snapshot: what the predictor knows, and where the test for change stands.
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    version: u32,
+    predictor: Vec<u8>,
+    names: Vec<String>,
+    change: LevelChange,
+    recent: VecDeque<Seen>,
+    unsettled: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seen {
     arm: usize,
     x: Vec<f64>,
@@ -63,22 +73,44 @@ impl Learner {
         Self::from_predictor(Predictor::new(settings, prior))
     }
 
-    /// One that goes on from what a predictor knows, such as that of a snapshot. Its test for change starts anew.
+    /// One that goes on from what a predictor knows. Its test for change starts anew.
     pub fn from_predictor(predictor: Predictor) -> Self {
         Self {
             predictor,
             arms: BTreeMap::new(),
             names: Vec::new(),
             change: LevelChange::default(),
-            detectors: Vec::new(),
             recent: VecDeque::new(),
             unsettled: 0,
         }
     }
 
-    /// Adds a test for change beside its own.
-    pub fn watch_with(&mut self, detector: Box<dyn ResidualDetector>) {
-        self.detectors.push(detector);
+    /// Everything as bytes for a snapshot.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let snapshot = Snapshot {
+            version: SNAPSHOT_VERSION,
+            predictor: self.predictor.to_bytes(),
+            names: self.names.clone(),
+            change: self.change.clone(),
+            recent: self.recent.clone(),
+            unsettled: self.unsettled,
+        };
+        postcard::to_allocvec(&snapshot).unwrap_or_default()
+    }
+
+    /// The state of a snapshot, as [`Predictor::from_bytes`].
+    pub fn from_bytes(settings: PredictorSettings, prior: Prior, bytes: &[u8]) -> Option<Self> {
+        let snapshot: Snapshot = postcard::from_bytes(bytes).ok()?;
+        if snapshot.version != SNAPSHOT_VERSION {
+            return None;
+        }
+        let Snapshot { predictor, names, change, recent, unsettled, .. } = snapshot;
+        if recent.iter().any(|seen| seen.arm >= names.len()) {
+            return None;
+        }
+        let arms = names.iter().cloned().zip(0..).collect();
+        let predictor = Predictor::from_bytes(settings, prior, &predictor)?;
+        Some(Self { predictor, arms, names, change, recent, unsettled })
     }
 
     /// What it predicts from.
@@ -100,27 +132,22 @@ impl Learner {
         weight: f64,
         at: Timestamp,
     ) -> Option<DriftEvent> {
-        let expected = self.predictor.predict(arm, x);
+        let place = self.place(arm);
+        let expected: Vec<Estimate> = self.names.iter().map(|name| self.predictor.predict(name, x)).collect();
         if !self.predictor.observe(arm, x, quality, weight, at) {
             return None;
         }
         let quality = quality.clamp(0.0, 1.0);
-        let place = self.place(arm);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(Seen { arm: place, x: x.to_vec(), quality, weight, at });
         self.unsettled = self.unsettled.saturating_sub(1);
-        let alarm = self.change.observe(place, quality, expected.mean, expected.deviation);
-        let residual = quality - expected.mean;
-        // Every detector sees every outcome, whether or not another one has given the alarm.
-        let others =
-            self.detectors.iter_mut().filter_map(|detector| detector.observe(arm, residual).then_some(()));
-        let others = others.count() > 0;
-        let alarm = alarm.or_else(|| others.then(|| self.change.give_alarm(place, residual)))?;
+        let alarm = self.change.observe(place, quality, &expected)?;
         self.respond(alarm);
-        let Alarm { outcomes, arm, shift } = alarm;
-        Some(DriftEvent { arm: self.names[arm].clone(), at, outcomes_ago: outcomes, shift })
+        let Alarm { outcomes, arm, shift, exchanged_with } = alarm;
+        let exchanged_with = exchanged_with.map(|other| self.names[other].clone());
+        Some(DriftEvent { arm: self.names[arm].clone(), at, outcomes_ago: outcomes, shift, exchanged_with })
     }
 
     /// Takes an outcome back that was observed with the same values.
@@ -139,21 +166,11 @@ impl Learner {
         self.predictor.predict(arm, x)
     }
 
-    /// The qualities of several arms as [`Predictor::forecast`] says them. Where a change is likely but not yet
-    /// certain, they are moved by what the last outcomes say of it, and less certain.
-    pub fn forecast<'a>(&self, arms: impl IntoIterator<Item = &'a str> + Clone, x: &[f64]) -> Forecast {
-        let forecast = self.predictor.forecast(arms.clone(), x);
-        let places: Vec<Option<usize>> = arms.into_iter().map(|arm| self.arms.get(arm).copied()).collect();
-        match self.change.doubt(&places) {
-            Some(doubt) => forecast.shifted(&doubt.means, &doubt.covariance),
-            None if self.unsettled > 0 => forecast.unsettled(),
-            None => forecast,
-        }
-    }
-
-    /// How likely it is, in [0, 1], that outcomes have changed since what was learned of them.
-    pub fn suspicion(&self) -> f64 {
-        self.change.probability()
+    /// The qualities of several arms as [`Predictor::forecast`] says them; for a while after an alarm not to be relied
+    /// upon.
+    pub fn forecast<'a>(&self, arms: impl IntoIterator<Item = &'a str>, x: &[f64]) -> Forecast {
+        let forecast = self.predictor.forecast(arms, x);
+        if self.unsettled > 0 { forecast.unsettled() } else { forecast }
     }
 
     fn place(&mut self, arm: &str) -> usize {
@@ -166,16 +183,22 @@ impl Learner {
         place
     }
 
-    /// Lets go of what was learned before the change, and learns again what came after it.
+    /// Lets go of what was learned before the change, or hands it to the arm that it now holds for, and learns again
+    /// what came after it.
     fn respond(&mut self, alarm: Alarm) {
         let since = self.recent.len() - alarm.outcomes.clamp(1, self.recent.len());
         let after: Vec<Seen> = self.recent.drain(..).skip(since).collect();
         let before = after.iter().map(|seen| seen.at.0).min().unwrap_or_default().saturating_sub(1);
         self.learn_again(&after, -1.0);
+        let mut kept_outcomes = KEPT_OUTCOMES;
+        if let Some(other) = alarm.exchanged_with {
+            self.predictor.exchange(&self.names[alarm.arm], &self.names[other], Timestamp(before));
+            kept_outcomes = KEPT_EXCHANGED;
+        }
         for name in &self.names {
             let evidence = self.predictor.evidence(name);
             let mean_weight = after.iter().map(|seen| seen.weight).sum::<f64>() / after.len().max(1) as f64;
-            let keep = (KEPT_OUTCOMES * mean_weight / evidence.max(1e-12)).min(1.0);
+            let keep = (kept_outcomes * mean_weight / evidence.max(1e-12)).min(1.0);
             self.predictor.forget(name, keep, Timestamp(before));
         }
         self.learn_again(&after, 1.0);

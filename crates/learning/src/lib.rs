@@ -2,7 +2,6 @@
 //! comparisons that may be read at any time, drift, off-policy estimates. Compute-only: no I/O, no clock, and
 //! randomness comes from a seed that is handed in.
 
-mod drift;
 mod features;
 pub mod learner;
 mod memory;
@@ -16,10 +15,9 @@ mod sequential;
 mod settle;
 pub mod trees;
 
-pub use drift::{Cut, Detector, Drift, DriftSettings};
 pub use features::{
     FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
-    neutral_value, query_features, text_features,
+    neutral_value, query_features, text_features, topic_features,
 };
 pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Start, Testimony};
 pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};

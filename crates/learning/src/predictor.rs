@@ -21,10 +21,10 @@ pub use prior::{ArmPrior, Prior};
 pub use profile::LatencyEstimate;
 
 use posterior::{ArmPosterior, Point, SharedPosterior};
-use sums::{Fading, Forgotten, Snapshot, Sums};
+use sums::{Exchanged, Fading, Forgotten, Snapshot, Sums};
 
 /// The form of a snapshot; it changes whenever the form does.
-const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 2;
 
 /// How the predictor is built.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,7 @@ pub struct Predictor {
     prior: Prior,
     fading: Fading,
     arms: BTreeMap<String, Arm>,
+    exchanged: Vec<Exchanged>,
     shared: SharedPosterior,
 }
 
@@ -64,7 +65,14 @@ impl Predictor {
             &prior.shared_precision(settings.dimensions),
             std::iter::empty::<&ArmPosterior>(),
         );
-        Self { settings, prior, fading: Fading::new(settings.half_life_days), arms: BTreeMap::new(), shared }
+        Self {
+            settings,
+            prior,
+            fading: Fading::new(settings.half_life_days),
+            arms: BTreeMap::new(),
+            exchanged: Vec::new(),
+            shared,
+        }
     }
 
     /// How it is built.
@@ -83,6 +91,7 @@ impl Predictor {
         self.advance(at);
         let factor = self.fading.factor(at);
         let quality = quality.clamp(0.0, 1.0);
+        let arm = Exchanged::now(&self.exchanged, arm, at);
         let arm = Self::arm(&mut self.arms, &self.settings, &self.prior, arm);
         let weight = weight * factor * arm.sums.kept(at);
         arm.sums.observe(&x, quality, weight);
@@ -164,12 +173,27 @@ impl Predictor {
         self.rebuild();
     }
 
+    /// From after `at` on, each of two arms does what the other did: what was learned of their qualities changes
+    /// hands, with the counts of outcomes. Outcomes of before that come or are taken back later do so, too. Latencies and
+    /// costs stay.
+    pub fn exchange(&mut self, left: &str, right: &str, at: Timestamp) {
+        self.swap(Exchanged { at, left: left.to_owned(), right: right.to_owned() });
+        self.rebuild();
+    }
+
     /// Adds what another replica saw.
     ///
-    /// An alarm that only one of the two had is taken to hold for all that the other knows.
+    /// An alarm or an exchange that only one of the two had is taken to hold for all that the other knows.
     pub fn merge(&mut self, other: &Self) {
         let mut other = other.clone();
         self.align(&mut other);
+        let only = |of: &[Exchanged], not: &[Exchanged]| -> Vec<Exchanged> {
+            of.iter().filter(|exchange| !not.contains(exchange)).cloned().collect()
+        };
+        let (ours, theirs) =
+            (only(&self.exchanged, &other.exchanged), only(&other.exchanged, &self.exchanged));
+        ours.into_iter().for_each(|exchange| other.swap(exchange));
+        theirs.into_iter().for_each(|exchange| self.swap(exchange));
         for (name, more) in other.arms {
             Self::arm(&mut self.arms, &self.settings, &self.prior, &name).sums.merge(more.sums);
         }
@@ -182,6 +206,7 @@ impl Predictor {
             version: SNAPSHOT_VERSION,
             settings: self.settings,
             step: self.fading.step(),
+            exchanged: self.exchanged.clone(),
             arms: self.arms.iter().map(|(name, arm)| (name.clone(), arm.sums.stored())).collect(),
         };
         serde_json::to_vec(&snapshot).unwrap_or_default()
@@ -196,12 +221,27 @@ impl Predictor {
         }
         let mut predictor = Self::new(settings, prior);
         predictor.fading.advance_to(snapshot.step);
+        predictor.exchanged = snapshot.exchanged;
         for (name, stored) in snapshot.arms {
             let sums = stored.sums(settings.dimensions)?;
             Self::arm(&mut predictor.arms, &settings, &predictor.prior, &name).sums = sums;
         }
         predictor.rebuild();
         Some(predictor)
+    }
+
+    fn swap(&mut self, exchange: Exchanged) {
+        let Exchanged { left, right, .. } = &exchange;
+        let sums = |arms: &mut BTreeMap<String, Arm>, name: &str| {
+            let arm = Self::arm(arms, &self.settings, &self.prior, name);
+            std::mem::replace(&mut arm.sums, Sums::new(self.settings.dimensions))
+        };
+        let (mut one, mut other) = (sums(&mut self.arms, left), sums(&mut self.arms, right));
+        std::mem::swap(&mut one.profile, &mut other.profile);
+        for (name, sums) in [(left, other), (right, one)] {
+            Self::arm(&mut self.arms, &self.settings, &self.prior, name).sums = sums;
+        }
+        self.exchanged.push(exchange);
     }
 
     fn fitted(&self, x: &[f64]) -> Vec<f64> {

@@ -1,18 +1,22 @@
 //! `burnish eval choice` and `burnish eval drift`: policies over recorded outcomes.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use burnish_eval::choice::{ChoiceReport, Fixed, Means, Reached};
 use burnish_eval::drift::DriftReport;
 use burnish_eval::outcome_table::OutcomeTable;
 use burnish_eval::stream::Request;
 use burnish_eval::{choice, drift};
 use burnish_learning::policies::DEFAULT_POLICY;
+use burnish_types::Embedding;
 use clap::Args;
 
 use super::Context;
-use crate::output;
+use crate::{output, parts};
+
+const EMBEDDED_AT_ONCE: usize = 256;
 
 /// What both commands are asked.
 #[derive(Debug, Args)]
@@ -26,6 +30,10 @@ pub(crate) struct Outcomes {
     /// The arm that is played until evidence speaks against it; without it the first of the table.
     #[arg(long, value_name = "ARM")]
     baseline: Option<String>,
+    /// Lets policies see what the embeddings of the queries tell of their topics. The embeddings are kept in FILE, 32-bit
+    /// floats one after the other; where it is not there, the configured encoder makes it.
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
     /// The first order of the rows.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -66,7 +74,7 @@ pub(crate) fn choice(context: &Context, args: ChoiceArgs) -> Result<()> {
         bail!("--budget {budget} is no amount of money: write US dollars, such as 0.002");
     }
     let (table, request) =
-        outcomes.load(Request { quality_target, budget_usd: budget, seeds, ..nothing() })?;
+        outcomes.load(context, Request { quality_target, budget_usd: budget, seeds, ..nothing() })?;
     let report = choice::evaluate(&table, &request)?;
     if context.json {
         return output::json(&serde_json::to_value(&report)?);
@@ -75,7 +83,7 @@ pub(crate) fn choice(context: &Context, args: ChoiceArgs) -> Result<()> {
 }
 
 pub(crate) fn drift(context: &Context, args: DriftArgs) -> Result<()> {
-    let (table, request) = args.outcomes.load(Request { seeds: args.seeds, ..nothing() })?;
+    let (table, request) = args.outcomes.load(context, Request { seeds: args.seeds, ..nothing() })?;
     let report = drift::evaluate(&table, &request)?;
     if context.json {
         return output::json(&serde_json::to_value(&report)?);
@@ -96,8 +104,11 @@ fn nothing() -> Request {
 
 impl Outcomes {
     /// The table, and `request` with what both commands are asked.
-    fn load(self, request: Request) -> Result<(OutcomeTable, Request)> {
-        let table = OutcomeTable::load(&self.table)?;
+    fn load(self, context: &Context, request: Request) -> Result<(OutcomeTable, Request)> {
+        let mut table = OutcomeTable::load(&self.table)?;
+        if let Some(file) = &self.embeddings {
+            table.add_topics(&embeddings(context, file, &OutcomeTable::queries(&self.table)?)?);
+        }
         let fixed = self.policy.strip_prefix("fixed:");
         for arm in self.baseline.as_deref().into_iter().chain(fixed) {
             if !table.arms.iter().any(|known| known == arm) {
@@ -106,6 +117,32 @@ impl Outcomes {
         }
         Ok((table, Request { policy: self.policy, baseline: self.baseline, seed: self.seed, ..request }))
     }
+}
+
+/// The embeddings of `queries`, which `file` holds, or will hold.
+fn embeddings(context: &Context, file: &Path, queries: &[String]) -> Result<Vec<Embedding>> {
+    if file.exists() {
+        let bytes = fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let values: Vec<f32> = bytes
+            .chunks_exact(4)
+            .map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]]))
+            .collect();
+        if queries.is_empty() || values.is_empty() || !values.len().is_multiple_of(queries.len()) {
+            bail!("`{}` holds no embeddings of these {} queries: delete it", file.display(), queries.len());
+        }
+        return Ok(values.chunks(values.len() / queries.len()).map(<[f32]>::to_vec).collect());
+    }
+    let embedder = parts::embedder(&context.config.embedding)?;
+    let bar = output::bar(queries.len() as u64, "queries embedded");
+    let mut embeddings = Vec::with_capacity(queries.len());
+    for some in queries.chunks(EMBEDDED_AT_ONCE) {
+        embeddings.extend(embedder.embed(&some.iter().map(String::as_str).collect::<Vec<_>>())?);
+        bar.inc(some.len() as u64);
+    }
+    bar.finish_and_clear();
+    let bytes: Vec<u8> = embeddings.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+    fs::write(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))?;
+    Ok(embeddings)
 }
 
 fn print_choice(table: &OutcomeTable, report: &ChoiceReport) -> Result<()> {

@@ -56,41 +56,55 @@ fn nothing_changed_gives_no_alarm() {
     }
 }
 
-#[test]
-fn what_is_suspected_moves_the_forecast_before_the_alarm() {
-    let mut learner = learner(1);
-    let mut random = fastrand::Rng::with_seed(2);
-    for second in 0..800 {
-        learner.observe("dense", &[1.0], coin(&mut random, 0.9), WEIGHT, Timestamp(second));
-    }
-    assert!(learner.forecast(["dense", "never"], &[1.0]).is_settled());
-    let before = learner.predict("dense", &[1.0]).mean;
-    let moved = (0..60).find_map(|second| {
-        let event = learner.observe("dense", &[1.0], coin(&mut random, 0.2), WEIGHT, Timestamp(800 + second));
-        assert_eq!(event, None, "suspicion comes before the alarm");
-        let forecast = learner.forecast(["dense", "never"], &[1.0]);
-        (!forecast.is_settled()).then(|| forecast.estimates()[0])
-    });
-    let moved = moved.unwrap();
-    assert!(moved.mean < before - 0.05, "{before} {moved:?}");
+/// Two arms whose worth depends on the query in opposite ways, and which change places.
+fn exchanged(learner: &mut Learner, seconds: std::ops::Range<u64>, changed_at: u64) -> Vec<DriftEvent> {
+    let mut random = fastrand::Rng::with_seed(11);
+    let outcome = |second: u64| {
+        let x = [1.0, f64::from(u8::from(random.bool()))];
+        let arm = if second.is_multiple_of(5) { "bad" } else { "good" };
+        let is_good = (arm == "good") == (second < changed_at);
+        let share = if is_good { 0.95 - 0.3 * x[1] } else { 0.3 + 0.3 * x[1] };
+        (second, arm, x, coin(&mut random, share))
+    };
+    let outcomes: Vec<_> = (0..seconds.end).map(outcome).collect();
+    let fold = |(second, arm, x, quality): &(u64, &str, [f64; 2], f64)| {
+        learner.observe(arm, x, *quality, WEIGHT, Timestamp(second * 1000))
+    };
+    outcomes[seconds.start as usize..].iter().filter_map(fold).collect()
 }
 
 #[test]
-fn another_detector_can_give_the_alarm() {
-    struct Third(u32);
-    impl ResidualDetector for Third {
-        fn observe(&mut self, arm: &str, residual: f64) -> bool {
-            self.0 += 1;
-            assert!(residual.abs() <= 1.0);
-            arm == "dense" && self.0 == 3
+fn arms_that_change_places_are_known_at_once() {
+    let mut learner = learner(2);
+    let events = exchanged(&mut learner, 0..900, 800);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].at.0 < 870_000, "{events:?}");
+    assert_eq!((events[0].arm.as_str(), events[0].exchanged_with.as_deref()), ("good", Some("bad")));
+    for (x, good, bad) in [([1.0, 0.0], 0.3, 0.95), ([1.0, 1.0], 0.6, 0.65)] {
+        let (left, right) = (learner.predict("good", &x).mean, learner.predict("bad", &x).mean);
+        assert!((left - good).abs() < 0.15 && (right - bad).abs() < 0.15, "{x:?}: {left} {right}");
+    }
+}
+
+#[test]
+fn a_snapshot_goes_on_as_if_nothing_had_happened() {
+    for cut in [1, 500, 820, 880] {
+        let (mut live, mut first) = (learner(2), learner(2));
+        let events = exchanged(&mut live, 0..900, 800);
+        let mut parts = exchanged(&mut first, 0..cut, 800);
+        let settings = first.predictor().settings();
+        let mut restored = Learner::from_bytes(settings, Prior::default(), &first.to_bytes()).unwrap();
+        parts.extend(exchanged(&mut restored, cut..900, 800));
+        let known = |events: &[DriftEvent]| -> Vec<_> {
+            events.iter().map(|event| (event.arm.clone(), event.at, event.exchanged_with.clone())).collect()
+        };
+        assert_eq!(known(&parts), known(&events), "cut at {cut}");
+        for arm in ["good", "bad"] {
+            let (left, right) = (live.predict(arm, &[1.0, 1.0]), restored.predict(arm, &[1.0, 1.0]));
+            assert!((left.mean - right.mean).abs() < 1e-6 && left.outcomes == right.outcomes);
         }
     }
-    let mut learner = learner(1);
-    learner.watch_with(Box::new(Third(0)));
-    let events: Vec<Option<DriftEvent>> =
-        (0..5).map(|second| learner.observe("dense", &[1.0], 0.5, WEIGHT, Timestamp(second))).collect();
-    assert_eq!(events.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true, false, false]);
-    assert_eq!(learner.observe("dense", &[1.0], f64::NAN, WEIGHT, Timestamp(9)), None);
+    assert!(Learner::from_bytes(learner(2).predictor().settings(), Prior::default(), &[1, 2]).is_none());
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Forecast {
         Self { estimates, covariance, settled: true }
     }
 
-    /// Whether what was learned can be relied upon. Where it can't, after a drift or where one is likely, no
+    /// Whether what was learned can be relied upon. Where it can't, after a drift, no
     /// alternative deserves a privilege.
     pub fn is_settled(&self) -> bool {
         self.settled
@@ -55,20 +55,6 @@ impl Forecast {
             estimate.mean = (estimate.mean + correction).clamp(0.0, 1.0);
         }
         self
-    }
-
-    /// Moved by shifts of which the means and the covariance, row by row, are given, and not to be relied upon.
-    pub(crate) fn shifted(mut self, means: &[f64], covariance: &[f64]) -> Self {
-        for (value, more) in self.covariance.iter_mut().zip(covariance) {
-            *value += more;
-        }
-        for (place, mean) in means.iter().enumerate().take(self.estimates.len()) {
-            let variance = self.covariance(place, place);
-            let estimate = &mut self.estimates[place];
-            estimate.mean = (estimate.mean + mean).clamp(0.0, 1.0);
-            estimate.deviation = variance.max(0.0).sqrt();
-        }
-        self.unsettled()
     }
 
     /// The estimates, in the order in which the arms were given.

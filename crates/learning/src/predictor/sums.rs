@@ -33,6 +33,27 @@ pub(crate) struct Forgotten {
     pub(crate) keep: f64,
 }
 
+/// Up to `at`, each of two arms did what the other one has done since.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exchanged {
+    pub(crate) at: Timestamp,
+    pub(crate) left: String,
+    pub(crate) right: String,
+}
+
+impl Exchanged {
+    /// The arm that now does what `arm` did at `at`.
+    pub(crate) fn now<'a>(exchanges: &'a [Self], arm: &'a str, at: Timestamp) -> &'a str {
+        exchanges.iter().filter(|exchange| exchange.at >= at).fold(arm, |arm, exchange| {
+            match (exchange.left == arm, exchange.right == arm) {
+                (true, _) => &exchange.right,
+                (_, true) => &exchange.left,
+                _ => arm,
+            }
+        })
+    }
+}
+
 impl Sums {
     pub(crate) fn new(size: usize) -> Self {
         Self {
@@ -126,6 +147,7 @@ pub(crate) struct Snapshot {
     pub(crate) version: u32,
     pub(crate) settings: PredictorSettings,
     pub(crate) step: u64,
+    pub(crate) exchanged: Vec<Exchanged>,
     pub(crate) arms: BTreeMap<String, StoredSums>,
 }
 

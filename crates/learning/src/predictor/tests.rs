@@ -132,6 +132,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn what_changes_hands_does_so_in_any_order_and_on_any_replica(log in log(), day in 0u64..200, cut in 0usize..80) {
+        let at = Timestamp(day * DAY);
+        let cut = cut.min(log.len());
+        let mut live = fold(&log[..cut], None);
+        live.exchange("sparse", "dense", at);
+        log[cut..].iter().for_each(|seen| put(&mut live, seen, 1.0));
+        let mut late = Predictor::new(settings(None), Prior::default());
+        late.exchange("sparse", "dense", at);
+        // What was seen before the exchange, but as of after it, was put under the name it had then.
+        let (first, rest) = log.split_at(cut);
+        let renamed = |seen: &Seen| match seen.day > day {
+            true => Seen { arm: [1, 0, 2][seen.arm], ..seen.clone() },
+            false => seen.clone(),
+        };
+        let qualities = |predictor: &mut Predictor, seen: &Seen| {
+            predictor.observe(ARMS[seen.arm], &seen.x, seen.quality, 6.25, Timestamp(seen.day * DAY));
+        };
+        first.iter().map(renamed).for_each(|seen| qualities(&mut late, &seen));
+        let mut other = Predictor::new(settings(None), Prior::default());
+        other.exchange("sparse", "dense", at);
+        rest.iter().for_each(|seen| qualities(&mut other, seen));
+        late.merge(&other);
+        let x = [1.0, 0.3, -0.7, 0.2];
+        for arm in ARMS {
+            let (left, right) = (live.predict(arm, &x), late.predict(arm, &x));
+            prop_assert!(close(left.mean, right.mean) && close(left.deviation, right.deviation));
+        }
+        let back = Predictor::from_bytes(settings(None), Prior::default(), &live.to_bytes()).unwrap();
+        alike(&live, &back).unwrap();
+    }
+}
+
 /// Solves the joint regression over shared and own coefficients directly, without any elimination.
 fn direct(log: &[Seen], arm: usize, x: &[f64]) -> (f64, f64) {
     let prior = Prior::default();

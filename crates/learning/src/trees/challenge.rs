@@ -185,7 +185,9 @@ fn trees(rows: &[&ChallengeRow], learner: &Learner, seed: u64) -> Option<Boosted
 
 fn offers(row: &ChallengeRow) -> Vec<Offer<'_>> {
     let options = row.options.iter();
-    options.map(|(strategy, latency_ms, _)| Offer { strategy, latency_ms: *latency_ms, cost_usd: 0.0 }).collect()
+    options
+        .map(|(strategy, latency_ms, _)| Offer { strategy, latency_ms: *latency_ms, cost_usd: 0.0 })
+        .collect()
 }
 
 /// The last steps of splitmix64, so that near numbers lie in different folds.

@@ -41,9 +41,9 @@ const TRIED_OUTCOMES: u64 = 2;
 const CHANCE: f64 = 3.0;
 /// A factor is never below this: no single outcome rules out a change.
 const LEAST_FACTOR: f64 = 0.02;
-/// An exchange is believed where it explains the outcomes so many times better than levels that moved by themselves. What
-/// merely got worse would else be taken for another arm, and that one for what it was.
-const EXCHANGE_ODDS: f64 = 20.0;
+/// An exchange is believed where the outcomes of either arm make it so many times likelier. What merely got worse would
+/// else be taken for another arm, and that one for what it was.
+const SPOKEN: f64 = 20.0;
 /// An alarm by chance in 10,000 outcomes has a probability of at most 5 % (10,000 / 200,000).
 const ALARM: f64 = 200_000.0;
 /// Capitals stop here, far above any alarm, so that sums stay finite.
@@ -72,10 +72,15 @@ struct Gain {
 struct Start {
     levels: Vec<Level>,
     /// The capitals of the bets on exchanges, by pair; as many as there were at the start.
-    pairs: Vec<f64>,
+    pairs: Vec<Pair>,
     /// Their sum.
     exchanged: f64,
 }
+
+/// The capitals that each of two arms has won by its own outcomes for the bet that they exchanged what they do: the one of
+/// the lower place first.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Pair([f64; 2]);
 
 /// The capitals of the bets on one arm, by shift.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -170,11 +175,13 @@ impl LevelChange {
             return Alarm { outcomes: 0, arm: 0, shift: 0.0, exchanged_with: None };
         };
         let outcomes = self.starts.len() - index;
-        let pair = start.pairs.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
-        if let Some((pair, _)) = pair
-            && start.exchanges() > EXCHANGE_ODDS * start.shifted()
+        let pairs = start.pairs.iter().enumerate();
+        let pair = pairs.max_by(|left, right| left.1.capital().total_cmp(&right.1.capital()));
+        if let Some((place, pair)) = pair
+            && start.exchanges() > start.shifted()
+            && pair.0.iter().all(|capital| *capital >= SPOKEN)
         {
-            let (left, right) = pair_at(pair);
+            let (left, right) = pair_at(place);
             let mean = |place: usize| predicted.get(place).map_or(0.0, |estimate| estimate.mean);
             // Named is the arm that got worse.
             let (arm, other) = if mean(left) > mean(right) { (left, right) } else { (right, left) };
@@ -245,9 +252,15 @@ impl Level {
     }
 }
 
+impl Pair {
+    fn capital(&self) -> f64 {
+        (self.0[0] * self.0[1]).min(MOST_CAPITAL)
+    }
+}
+
 impl Start {
     fn new(arms: usize) -> Self {
-        let pairs = vec![1.0; arms * arms.saturating_sub(1) / 2];
+        let pairs = vec![Pair([1.0; 2]); arms * arms.saturating_sub(1) / 2];
         Self { levels: Vec::new(), exchanged: pairs.len() as f64, pairs }
     }
 
@@ -260,13 +273,14 @@ impl Start {
         }
         let mut moved = false;
         for (other, factor) in exchanges.iter().enumerate().filter(|(other, _)| *other != place) {
-            if let Some(capital) = self.pairs.get_mut(pair_of(place, other)) {
+            if let Some(pair) = self.pairs.get_mut(pair_of(place, other)) {
+                let capital = &mut pair.0[usize::from(place > other)];
                 *capital = (*capital * factor).min(MOST_CAPITAL);
                 moved = true;
             }
         }
         if moved {
-            self.exchanged = self.pairs.iter().sum();
+            self.exchanged = self.pairs.iter().map(Pair::capital).sum();
         }
     }
 

@@ -61,7 +61,7 @@ fn exchanged(learner: &mut Learner, seconds: std::ops::Range<u64>, changed_at: u
     let mut random = fastrand::Rng::with_seed(11);
     let outcome = |second: u64| {
         let x = [1.0, f64::from(u8::from(random.bool()))];
-        let arm = if second.is_multiple_of(5) { "bad" } else { "good" };
+        let arm = if second.is_multiple_of(2) { "bad" } else { "good" };
         let is_good = (arm == "good") == (second < changed_at);
         let share = if is_good { 0.95 - 0.3 * x[1] } else { 0.3 + 0.3 * x[1] };
         (second, arm, x, coin(&mut random, share))
@@ -83,6 +83,33 @@ fn arms_that_change_places_are_known_at_once() {
     for (x, good, bad) in [([1.0, 0.0], 0.3, 0.95), ([1.0, 1.0], 0.6, 0.65)] {
         let (left, right) = (learner.predict("good", &x).mean, learner.predict("bad", &x).mean);
         assert!((left - good).abs() < 0.15 && (right - bad).abs() < 0.15, "{x:?}: {left} {right}");
+    }
+}
+
+#[test]
+fn an_arm_that_only_gets_worse_is_not_taken_for_a_poor_one() {
+    for seed in 0..5 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut learner = learner(1);
+        let mut events = Vec::new();
+        for second in 0..1_000 {
+            let (arm, share) = match second % 20 {
+                0 => ("poor", 0.4),
+                1..5 => ("second", 0.75),
+                _ => ("best", if second < 700 { 0.9 } else { 0.4 }),
+            };
+            events.extend(learner.observe(
+                arm,
+                &[1.0],
+                coin(&mut random, share),
+                WEIGHT,
+                Timestamp(second * 1000),
+            ));
+        }
+        let [event] = events.as_slice() else { panic!("seed {seed}: {events:?}") };
+        assert_eq!((event.arm.as_str(), event.exchanged_with.as_deref()), ("best", None), "seed {seed}");
+        let mean = |arm| learner.predict(arm, &[1.0]).mean;
+        assert!(mean("second") > mean("poor") + 0.1 && mean("second") > mean("best") + 0.1, "seed {seed}");
     }
 }
 

@@ -4,22 +4,33 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_types::{
-    Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelEvent,
-    ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Stage, StageTiming, Usage,
+    Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelError,
+    ModelEvent, ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Spending, Stage, StageTiming,
+    Usage,
 };
 use futures_util::{StreamExt, stream};
+use serde_json::{Map, Value};
 
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
+/// How often the passages are halved for a model that finds its prompt too long.
+const MOST_HALVINGS: u32 = 4;
+
 /// How the caller wants a model to write.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampling {
     /// The most tokens to write.
     pub max_tokens: Option<u32>,
     /// From 0 (precise) to 2 (free).
     pub temperature: Option<f32>,
+    /// Whether nothing is shown before the end, so that an answer that breaks off can be begun anew.
+    pub whole: bool,
+    /// What else OpenAI's API knows, such as `tools`, for the model alone.
+    pub passthrough: Map<String, Value>,
+    /// The conversation with its question as OpenAI's API has it, where text alone does not say all of it.
+    pub verbatim: Vec<Value>,
 }
 
 /// An answer that is being written.
@@ -37,6 +48,8 @@ pub struct Answering {
 pub enum AnswerEvent {
     /// More text.
     Text(String),
+    /// What a model says beside text, such as `tool_calls`, as a delta of OpenAI's API has it.
+    Extra(Map<String, Value>),
     /// The whole answer. It comes last, and only once the decision is durable.
     Done(Box<Answer>),
 }
@@ -63,8 +76,18 @@ struct Written {
     found: bool,
     citations: Vec<Citation>,
     usage: Usage,
+    cost: Option<Money>,
     degraded: Option<String>,
     finish_reason: String,
+}
+
+/// A model that has begun to answer.
+struct Begun {
+    words: ModelStream,
+    /// How many of the passages it was shown.
+    shown: usize,
+    /// Why it was not shown all that was planned, where it was not.
+    degraded: Option<String>,
 }
 
 impl Engine {
@@ -99,41 +122,88 @@ impl Engine {
         };
         let events = match model {
             Some(model) if !evidence.is_empty() || !consulted => {
-                let context =
-                    prompt::pack(&evidence, context_tokens, |text| self.embedder.count_tokens(text));
-                ending.shown = context.len();
-                let request = ModelRequest {
-                    messages: match consulted {
-                        true => prompt::messages(&asked, context),
-                        false => prompt::conversation(&asked),
-                    },
-                    max_tokens: sampling.max_tokens,
-                    temperature: sampling.temperature,
-                };
-                match start(model.as_ref(), request).await {
-                    Ok(stream) => modelled(ending, stream),
+                let passages = consulted.then_some((evidence.as_slice(), context_tokens));
+                match self.begin(model.as_ref(), &asked, passages, sampling).await {
+                    Ok(Begun { words, shown, degraded }) => {
+                        ending.shown = shown;
+                        modelled(ending, model.name().to_owned(), words, degraded)
+                    }
+                    // Whoever asks can do something about these, and is told so.
+                    Err(error @ (ModelError::Busy { .. } | ModelError::Unsupported { .. })) => {
+                        return Err(EngineError::Model(error));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "answering by quotation, since the model does not answer");
                         let instead = match consulted {
                             true => "this is quoted from the documents",
                             false => "no documents were consulted",
                         };
-                        let reason = format!("the model `{}` did not answer; {instead}", model.name());
-                        self.quoted(asked.text, ending, Some(reason)).await?
+                        let reason = match error {
+                            ModelError::OverBudget { .. } => "has used up its budget",
+                            ModelError::TooLong { .. } => "finds even the best passage too long",
+                            _ => "did not answer",
+                        };
+                        let reason = format!("the model `{}` {reason}; {instead}", model.name());
+                        self.quoted(asked.text, ending, Some(reason)).await
                     }
                 }
             }
-            Some(_) | None => self.quoted(asked.text, ending, None).await?,
+            Some(_) | None => self.quoted(asked.text, ending, None).await,
         };
         Ok(Answering { decision, evidence, events })
     }
 
+    /// Asks a model, with fewer passages of the `passages` for as long as it finds the prompt too long.
+    async fn begin(
+        &self,
+        model: &dyn LanguageModel,
+        asked: &Query,
+        passages: Option<(&[Evidence], u32)>,
+        sampling: Sampling,
+    ) -> Result<Begun, ModelError> {
+        let mut halvings = 0;
+        loop {
+            let (messages, shown) = match passages {
+                Some((evidence, tokens)) => {
+                    let count = |text: &str| self.embedder.count_tokens(text);
+                    let context = prompt::pack(evidence, tokens >> halvings, count);
+                    let shown = context.len();
+                    (prompt::messages(asked, context), shown)
+                }
+                None => (prompt::conversation(asked), 0),
+            };
+            let request = ModelRequest {
+                messages,
+                max_tokens: sampling.max_tokens,
+                temperature: sampling.temperature,
+                whole: sampling.whole,
+                passthrough: sampling.passthrough.clone(),
+                verbatim: sampling.verbatim.clone(),
+            };
+            match start(model, request).await {
+                Err(error @ ModelError::TooLong { .. }) if shown > 1 && halvings < MOST_HALVINGS => {
+                    tracing::warn!(%error, "asking again with half of the passages");
+                    halvings += 1;
+                }
+                Err(error) => return Err(error),
+                Ok(words) => {
+                    let degraded = (halvings > 0).then(|| {
+                        let name = model.name();
+                        format!("the prompt was too long for the model `{name}`, which was shown the best {shown} passages")
+                    });
+                    return Ok(Begun { words, shown, degraded });
+                }
+            }
+        }
+    }
+
+    /// An answer without a model. Where not even that can be had, a plain apology.
     async fn quoted(
         self: &Arc<Self>,
         question: String,
         ending: Ending,
         degraded: Option<String>,
-    ) -> Result<BoxStream<'static, Result<AnswerEvent, EngineError>>, EngineError> {
+    ) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
         let evidence = ending.evidence.clone();
         let consulted = ending.consulted;
         let quotation = self
@@ -144,64 +214,111 @@ impl Engine {
                 let smallest_support = engine.settings.answer.smallest_support;
                 extractive::quote(&question, &evidence, engine.embedder.as_ref(), smallest_support)
             })
-            .await?;
+            .await;
+        let (quotation, failed) = match quotation {
+            Ok(quotation) => (quotation, None),
+            Err(error) => {
+                tracing::error!(%error, request = %ending.decision.id, "apologising, since quoting failed");
+                let apology = extractive::apology(ending.decision.id);
+                (apology, Some("nothing could be quoted from the documents".to_owned()))
+            }
+        };
+        let reasons: Vec<String> = degraded.into_iter().chain(failed).collect();
         let written = Written {
             text: quotation.text,
             found: quotation.found,
             citations: quotation.citations,
             usage: Usage::default(),
-            degraded,
+            cost: Some(Money::ZERO),
+            degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
             finish_reason: "stop".to_owned(),
         };
         let pieces: Vec<_> = pieces(&written.text).map(|piece| Ok(AnswerEvent::Text(piece))).collect();
-        Ok(Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written)))))
+        Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written))))
     }
 }
 
-/// Starts a model and waits for its first words, so that one that fails at once can still be replaced.
-async fn start(
-    model: &dyn LanguageModel,
-    request: ModelRequest,
-) -> Result<ModelStream, burnish_types::ModelError> {
+/// Starts a model and waits for its first words, so that one that fails at once can still be replaced; for all of them
+/// where nothing is shown before the end.
+async fn start(model: &dyn LanguageModel, request: ModelRequest) -> Result<ModelStream, ModelError> {
+    let whole = request.whole;
     let mut stream = model.stream(request).await?;
-    match stream.next().await {
-        Some(Err(error)) => Err(error),
-        Some(Ok(first)) => Ok(Box::pin(stream::once(async { Ok(first) }).chain(stream))),
-        None => Ok(stream),
+    let mut first = Vec::new();
+    loop {
+        match stream.next().await {
+            // Tries that were in vain say nothing of the one that follows.
+            Some(Ok(event)) if whole || matches!(event, ModelEvent::Spent(_)) => first.push(Ok(event)),
+            Some(Ok(event)) => {
+                first.push(Ok(event));
+                return Ok(Box::pin(stream::iter(first).chain(stream)));
+            }
+            Some(Err(error)) => return Err(error),
+            None => return Ok(Box::pin(stream::iter(first))),
+        }
     }
 }
 
 /// Passes a model's words on as they come. The decision is written meanwhile.
-fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
+fn modelled(
+    ending: Ending,
+    planned: String,
+    words: ModelStream,
+    degraded: Option<String>,
+) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
     let written = Written {
         text: String::new(),
         found: true,
         citations: Vec::new(),
         usage: Usage::default(),
-        degraded: None,
+        // What no provider has told yet costs nothing that is known.
+        cost: None,
+        degraded,
         finish_reason: "stop".to_owned(),
     };
-    Box::pin(stream::unfold(Some((ending, words, written)), |state| async {
-        let (ending, mut words, mut written) = state?;
-        loop {
-            match words.next().await {
-                Some(Ok(ModelEvent::Text(text))) => {
-                    written.text.push_str(&text);
-                    return Some((Ok(AnswerEvent::Text(text)), Some((ending, words, written))));
-                }
-                Some(Ok(ModelEvent::Finished { reason, usage })) => {
-                    written.finish_reason = reason;
-                    written.usage = usage.unwrap_or(written.usage);
-                }
-                Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
-                None => {
-                    written.citations = prompt::citations(&written.text, &ending.evidence[..ending.shown]);
-                    written.found = ending.consulted && !written.text.contains(prompt::NOT_FOUND);
-                    return Some((finish(ending, written).await, None));
+    let spent: Vec<Spending> = Vec::new();
+    Box::pin(stream::unfold(Some((ending, words, written, spent)), move |state| {
+        let planned = planned.clone();
+        async move {
+            let (ending, mut words, mut written, mut spent) = state?;
+            loop {
+                match words.next().await {
+                    Some(Ok(ModelEvent::Text(text))) => {
+                        written.text.push_str(&text);
+                        return Some((Ok(AnswerEvent::Text(text)), Some((ending, words, written, spent))));
+                    }
+                    Some(Ok(ModelEvent::Extra(extra))) => {
+                        return Some((Ok(AnswerEvent::Extra(extra)), Some((ending, words, written, spent))));
+                    }
+                    Some(Ok(ModelEvent::Spent(spending))) => spent.push(spending),
+                    Some(Ok(ModelEvent::Finished { reason, usage })) => {
+                        written.finish_reason = reason;
+                        written.usage = usage.unwrap_or(written.usage);
+                    }
+                    Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
+                    None => {
+                        written.account(&planned, &spent);
+                        written.citations =
+                            prompt::citations(&written.text, &ending.evidence[..ending.shown]);
+                        written.found = ending.consulted && !written.text.contains(prompt::NOT_FOUND);
+                        return Some((finish(ending, written).await, None));
+                    }
                 }
             }
         }
     }))
+}
+
+impl Written {
+    /// Says what all tries cost, where all their prices are known, and who wrote in place of the planned model.
+    fn account(&mut self, planned: &str, spent: &[Spending]) {
+        let Some(last) = spent.last() else { return };
+        self.cost = spent.iter().map(|spending| spending.cost).sum();
+        if last.model != planned {
+            let reason = format!("the model `{planned}` did not answer, and `{}` did", last.model);
+            self.degraded =
+                Some(self.degraded.take().into_iter().chain([reason]).collect::<Vec<_>>().join("; "));
+        }
+    }
 }
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
@@ -215,7 +332,7 @@ async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineE
         citations: written.citations,
         evidence,
         usage: written.usage,
-        cost: Money::ZERO,
+        cost: written.cost,
         timings,
         degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
         finish_reason: written.finish_reason,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use burnish_retrieval::{Means, Registry, Writer};
 use burnish_store::SqliteStore;
-use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy};
+use burnish_types::{Clock, Embedder, EndpointFigures, LanguageModel, Prediction, Store, Strategy};
 
 pub use answering::{AnswerEvent, Answering, Sampling};
 pub use corpus::Agreement;
@@ -117,6 +117,11 @@ impl Engine {
     /// The language models that may answer, the preferred one first.
     pub fn models(&self) -> Vec<String> {
         self.models.iter().map(|model| model.name().to_owned()).collect()
+    }
+
+    /// What has been seen of the endpoints of all language models.
+    pub fn endpoints(&self) -> Vec<EndpointFigures> {
+        self.models.iter().flat_map(|model| model.figures()).collect()
     }
 
     /// Names the encoder.

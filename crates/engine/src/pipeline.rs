@@ -71,7 +71,7 @@ impl Engine {
             citations: Vec::new(),
             evidence,
             usage: Usage::default(),
-            cost: Money::ZERO,
+            cost: Some(Money::ZERO),
             timings,
             degraded,
             finish_reason: "stop".to_owned(),

@@ -38,7 +38,13 @@ impl Writer for ModelWriter {
     fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<String, String> {
         let runtime = self.runtime().ok_or_else(|| "no thread could be started for it".to_owned())?;
         // Rewritten words are best when they are the likeliest ones.
-        let request = ModelRequest { messages, max_tokens: Some(max_tokens), temperature: Some(0.0) };
+        let request = ModelRequest {
+            messages,
+            max_tokens: Some(max_tokens),
+            temperature: Some(0.0),
+            whole: true,
+            ..ModelRequest::default()
+        };
         let model = Arc::clone(&self.model);
         let (said, answer) = sync_channel(1);
         let task = runtime.spawn(async move {

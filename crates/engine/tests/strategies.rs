@@ -13,7 +13,7 @@ use std::thread;
 use burnish_engine::{
     AnswerEvent, Engine, EngineError, EngineSettings, IngestOptions, Parts, Pinned, Sampling,
 };
-use burnish_llm::{OpenAiModel, Settings};
+use burnish_llm::ModelSettings;
 use burnish_types::{
     Answer, Answerer, EmbedError, Embedder, Embedding, Filter, LanguageModel, Message, Query, Role, Strategy,
     SystemClock, UserContext,
@@ -150,9 +150,9 @@ impl Model {
                 let _ = connection.write_all(format!("{head}data: {delta}\n\ndata: [DONE]\n\n").as_bytes());
             }
         });
-        let mut settings = Settings::new(&url, "small");
-        settings.name = "small".to_owned();
-        Self { model: Arc::new(OpenAiModel::new(settings).unwrap()), asked }
+        let mut settings = ModelSettings::new("small", &url, "small");
+        settings.retries.tries = 1;
+        Self { model: Arc::new(burnish_llm::Model::new(&settings).unwrap()), asked }
     }
 
     /// The contents of the messages of the only request so far, which is forgotten.

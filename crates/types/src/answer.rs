@@ -1,5 +1,7 @@
 //! What comes of a plan: text, the passages it rests on, what it cost and how long each stage took.
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ChunkId, DocumentId, Location, Money, Timestamp};
@@ -9,8 +11,25 @@ use crate::{ChunkId, DocumentId, Location, Money, Timestamp};
 pub struct Usage {
     /// Tokens of the prompt.
     pub input_tokens: u64,
+    /// Those of them that the provider had in its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_input_tokens: u64,
     /// Tokens of the answer.
     pub output_tokens: u64,
+}
+
+/// Most prompts are in no cache, and what was stored before caches were counted says nothing of them.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cached_input_tokens = self.cached_input_tokens.saturating_add(other.cached_input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+    }
 }
 
 /// A passage that was found, with the scores that put it there.
@@ -108,8 +127,8 @@ pub struct Answer {
     pub evidence: Vec<Evidence>,
     /// Tokens of the model, where one wrote.
     pub usage: Usage,
-    /// What the model cost.
-    pub cost: Money,
+    /// What the models cost; none where a price is not known.
+    pub cost: Option<Money>,
     /// How long each stage took, in order.
     pub timings: Vec<StageTiming>,
     /// Why the plan could not be followed to the letter, where it could not.

@@ -1,58 +1,70 @@
-//! The words of OpenAI's chat completions on the wire, as far as they are spoken here, and as loosely as
-//! compatible servers speak them.
+//! OpenAI's chat completions on the wire, as loosely as compatible servers speak them.
 
-use burnish_types::{Message, ModelRequest, Usage};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use burnish_types::ModelRequest;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-/// What is asked.
-#[derive(Serialize)]
-pub(crate) struct CompletionRequest<'a> {
-    model: &'a str,
-    messages: &'a [Message],
-    stream: bool,
-    stream_options: StreamOptions,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f32>,
-}
+use super::{GoingOn, Heard, Reply, Tokens};
 
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
-}
+/// Parts of a delta that are text, or no part of an answer.
+const NOT_EXTRA: [&str; 5] = ["role", "content", "refusal", "reasoning", "reasoning_content"];
 
-impl<'a> CompletionRequest<'a> {
-    pub(crate) fn new(model: &'a str, request: &'a ModelRequest) -> Self {
-        Self {
-            model,
-            messages: &request.messages,
-            stream: true,
-            stream_options: StreamOptions { include_usage: true },
-            max_tokens: request.max_tokens,
-            temperature: request.temperature,
+/// What is asked. What the caller's request says beside what is asked here goes along untouched.
+pub(super) fn body(model: &str, request: &ModelRequest, begun: Option<(&str, GoingOn)>) -> Value {
+    let mut body = request.passthrough.clone();
+    let mut messages: Vec<Value> = match request.verbatim.as_slice() {
+        [] => request.messages.iter().map(|message| json!(message)).collect(),
+        verbatim => {
+            let first = request.messages.first().map(|message| json!(message));
+            first.into_iter().chain(verbatim.iter().cloned()).collect()
         }
-    }
-}
-
-/// What a provider sends as one JSON value.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    /// A piece of an answer, or a whole one.
-    Completion(Completion),
-    /// An error object, or its words.
-    Error(Value),
-}
-
-impl Reply {
-    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        let value = serde_json::from_str(text)?;
-        match error_of(&value) {
-            Some(error) => Ok(Self::Error(error.clone())),
-            None => Ok(Self::Completion(Completion::deserialize(&value)?)),
+    };
+    if let Some((text, how)) = begun {
+        let mut message = json!({"role": "assistant", "content": text});
+        match how {
+            GoingOn::No | GoingOn::LastMessage => {}
+            GoingOn::Prefix => message["prefix"] = json!(true),
+            GoingOn::FinalMessage => {
+                body.insert("continue_final_message".to_owned(), json!(true));
+                body.insert("add_generation_prompt".to_owned(), json!(false));
+            }
         }
+        messages.push(message);
     }
+    body.insert("model".to_owned(), json!(model));
+    body.insert("messages".to_owned(), Value::Array(messages));
+    body.insert("stream".to_owned(), json!(true));
+    body.insert("stream_options".to_owned(), json!({"include_usage": true}));
+    if let Some(most) = request.max_tokens {
+        // Newer models refuse the older name; a caller that uses the newer one has such a model.
+        let name = ["max_completion_tokens", "max_tokens"].into_iter().find(|name| body.contains_key(*name));
+        body.insert(name.unwrap_or("max_tokens").to_owned(), json!(most));
+    }
+    if let Some(temperature) = request.temperature {
+        body.insert("temperature".to_owned(), json!(temperature));
+    }
+    Value::Object(body)
+}
+
+/// What one event, or one whole document, says.
+pub(super) fn read(text: &str) -> Result<Reply, serde_json::Error> {
+    let value: Value = serde_json::from_str(text)?;
+    if let Some(error) = error_of(&value) {
+        let words = message_of(error).unwrap_or_else(|| error.to_string());
+        return Ok(Reply::Error { status: status_of(error), words });
+    }
+    let completion = Completion::deserialize(&value)?;
+    let mut heard = Heard { answers: !completion.choices.is_empty(), ..Heard::default() };
+    if let Some(usage) = completion.usage {
+        heard.usage = usage.into();
+    }
+    if let Some(choice) = completion.choices.into_iter().next() {
+        heard.text = choice.text();
+        heard.thinks = choice.is_reasoning();
+        heard.finish_reason = choice.finish_reason.clone().filter(|reason| !reason.is_empty());
+        heard.extra = choice.extra();
+    }
+    Ok(Reply::Heard(heard))
 }
 
 /// The error in `value`: under `error`, alone in a list (Gemini), or the object itself (vLLM).
@@ -66,14 +78,14 @@ fn error_of(value: &Value) -> Option<&Value> {
 
 /// A piece of an answer, or a whole one.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Completion {
+struct Completion {
     #[serde(default)]
-    pub(crate) choices: Vec<Choice>,
-    pub(crate) usage: Option<WireUsage>,
+    choices: Vec<Choice>,
+    usage: Option<WireUsage>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Choice {
+struct Choice {
     /// In a stream.
     #[serde(default)]
     delta: Option<Words>,
@@ -81,16 +93,18 @@ pub(crate) struct Choice {
     #[serde(default)]
     message: Option<Words>,
     #[serde(default)]
-    pub(crate) finish_reason: Option<String>,
+    finish_reason: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Words {
+struct Words {
     content: Option<Content>,
     /// Some models refuse in a field of its own.
     refusal: Option<String>,
     reasoning: Option<Value>,
     reasoning_content: Option<Value>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,7 +122,7 @@ struct Part {
 
 impl Choice {
     /// The text, empty where there is none.
-    pub(crate) fn text(&self) -> String {
+    fn text(&self) -> String {
         let Some(words) = self.words() else { return String::new() };
         match &words.content {
             Some(Content::Text(text)) if !text.is_empty() => text.clone(),
@@ -118,9 +132,16 @@ impl Choice {
     }
 
     /// Whether the model thinks aloud in it, which is no part of the answer, but a sign of life.
-    pub(crate) fn is_reasoning(&self) -> bool {
+    fn is_reasoning(&self) -> bool {
         let spoken = |words: &Option<Value>| matches!(words, Some(Value::String(text)) if !text.is_empty());
         self.words().is_some_and(|words| spoken(&words.reasoning) || spoken(&words.reasoning_content))
+    }
+
+    /// What is said beside text.
+    fn extra(&self) -> Map<String, Value> {
+        let other = self.words().map(|words| words.other.iter()).into_iter().flatten();
+        let said = other.filter(|(name, value)| !NOT_EXTRA.contains(&name.as_str()) && !value.is_null());
+        said.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     fn words(&self) -> Option<&Words> {
@@ -129,18 +150,41 @@ impl Choice {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct WireUsage {
+struct WireUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
 }
 
-impl From<WireUsage> for Usage {
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+}
+
+impl From<WireUsage> for Tokens {
     fn from(usage: WireUsage) -> Self {
         Self {
-            input_tokens: usage.prompt_tokens.unwrap_or_default(),
-            output_tokens: usage.completion_tokens.unwrap_or_default(),
+            input: Some(usage.prompt_tokens.unwrap_or_default()),
+            cached: usage.prompt_tokens_details.and_then(|details| details.cached_tokens),
+            output: Some(usage.completion_tokens.unwrap_or_default()),
         }
     }
+}
+
+/// Whether a refusal says that the prompt is longer than the model can read. Providers have no common code for it.
+pub(crate) fn is_too_long(status: u16, body: &str) -> bool {
+    const SIGNS: [&str; 8] = [
+        "context_length_exceeded",
+        "maximum context length",
+        "prompt is too long",
+        "context window",
+        "context size",
+        "input token count",
+        "too many input tokens",
+        "exceeds the maximum number of tokens",
+    ];
+    let body = body.to_lowercase();
+    matches!(status, 400 | 413 | 422) && SIGNS.iter().any(|sign| body.contains(sign))
 }
 
 /// The words of a refusal: those of an error object in any of the usual forms, else the text without markup.
@@ -152,13 +196,13 @@ pub(crate) fn error_message(body: &str) -> String {
 }
 
 /// The message of an error object or text.
-pub(crate) fn message_of(error: &Value) -> Option<String> {
+fn message_of(error: &Value) -> Option<String> {
     let words = [Some(error), error.get("message"), error.get("detail")];
     words.into_iter().flatten().find_map(Value::as_str).map(str::to_owned)
 }
 
 /// The HTTP status that an error object carries as its code, where it does.
-pub(crate) fn status_of(error: &Value) -> Option<u16> {
+fn status_of(error: &Value) -> Option<u16> {
     let code =
         ["status", "code"].iter().filter_map(|field| error.get(field)).find_map(|code| match code {
             Value::Number(number) => number.as_u64(),

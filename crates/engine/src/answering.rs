@@ -161,16 +161,18 @@ impl Engine {
         passages: Option<(&[Evidence], u32)>,
         sampling: Sampling,
     ) -> Result<Begun, ModelError> {
+        let count = |text: &str| self.embedder.count_tokens(text);
+        let mut budget = passages.map_or(0, |(_, tokens)| tokens);
         let mut halvings = 0;
         loop {
-            let (messages, shown) = match passages {
-                Some((evidence, tokens)) => {
-                    let count = |text: &str| self.embedder.count_tokens(text);
-                    let context = prompt::pack(evidence, tokens >> halvings, count);
+            let (messages, shown, tokens) = match passages {
+                Some((evidence, _)) => {
+                    let context = prompt::pack(evidence, budget, count);
+                    let tokens: usize = context.iter().map(|(_, passage)| count(&passage.text)).sum();
                     let shown = context.len();
-                    (prompt::messages(asked, context), shown)
+                    (prompt::messages(asked, context), shown, tokens)
                 }
-                None => (prompt::conversation(asked), 0),
+                None => (prompt::conversation(asked), 0, 0),
             };
             let request = ModelRequest {
                 messages,
@@ -184,6 +186,8 @@ impl Engine {
                 Err(error @ ModelError::TooLong { .. }) if shown > 1 && halvings < MOST_HALVINGS => {
                     tracing::warn!(%error, "asking again with half of the passages");
                     halvings += 1;
+                    // Of what was shown, which may be less than what was allowed.
+                    budget = u32::try_from(tokens / 2).unwrap_or(budget / 2);
                 }
                 Err(error) => return Err(error),
                 Ok(words) => {

@@ -14,6 +14,7 @@ mod planner;
 mod prompt;
 mod related;
 mod settings;
+mod spending;
 mod support;
 mod writing;
 
@@ -82,6 +83,7 @@ impl Engine {
         let planner = Planner::new(&settings.planner, &registry, means)?;
         planner.resume(account, store.as_ref())?;
         planner.hear(heard);
+        spending::count(store.as_ref(), &models, clock.now())?;
         Ok(Arc::new(Self {
             store,
             corpus,

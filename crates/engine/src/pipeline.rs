@@ -19,6 +19,8 @@ use crate::{Engine, EngineError, Pinned};
 const LIFTED_DEPTH: usize = 50;
 /// What finds passages where a strategy's language model does not answer.
 const FALLBACK: &str = "hybrid";
+/// What finds them where a strategy fails otherwise: it needs no encoder and no vectors.
+const SIMPLEST: &str = "sparse";
 
 /// A search with its decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +115,10 @@ impl Engine {
         let mut timings = Vec::new();
         let looked = match strategy {
             None if self.planner.wants_a_look(query, &features, &self.learned) => {
-                Some(self.look(query, &mut features, &mut timings)?)
+                // Whoever can do without what failed here goes on.
+                self.look(query, &mut features, &mut timings)
+                    .inspect_err(|error| tracing::warn!(%error, "deciding without a first look"))
+                    .ok()
             }
             _ => None,
         };
@@ -138,7 +143,7 @@ impl Engine {
         Ok(Retrieved { decision, evidence, timings, recorded, degraded })
     }
 
-    /// A strategy whose language model fails is no reason to leave a question without passages.
+    /// A strategy that fails, or whose language model does, is no reason to leave a question without passages.
     fn find_or_fall_back(
         &self,
         query: &Query,
@@ -154,6 +159,14 @@ impl Engine {
                 let degraded = format!(
                     "the language model that `{strategy}` asks did not answer; passages were found by `{FALLBACK}`"
                 );
+                Ok((evidence, Some(degraded)))
+            }
+            Err(error @ (EngineError::Retrieval(_) | EngineError::Index(_) | EngineError::Embed(_)))
+                if strategy.as_str() != SIMPLEST =>
+            {
+                tracing::warn!(%error, "finding passages by `{SIMPLEST}`, since `{strategy}` failed");
+                let evidence = self.find(query, &Strategy::new(SIMPLEST), depth, None, timings)?;
+                let degraded = format!("`{strategy}` failed; passages were found by `{SIMPLEST}`");
                 Ok((evidence, Some(degraded)))
             }
             found => Ok((found?, None)),
@@ -238,9 +251,16 @@ impl Engine {
             .ok_or_else(|| EngineError::Internal(format!("the strategy `{name}` is not registered")))?;
         let (mut embedding, lists) =
             looked.map_or_else(Default::default, |looked| (looked.embedding, Some(looked.lists)));
-        let remembers = self.learned.remembers(&query.user);
+        let mut remembers = self.learned.remembers(&query.user);
         if embedding.is_empty() && (retriever.needs_embedding() || remembers) {
-            embedding = self.query_embedding(query, timings)?;
+            match self.query_embedding(query, timings) {
+                Ok(found) => embedding = found,
+                Err(error) if !retriever.needs_embedding() => {
+                    tracing::warn!(%error, "finding passages without what feedback said of them");
+                    remembers = false;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let started = Instant::now();
         let passages = StoredPassages(self.store.as_ref());

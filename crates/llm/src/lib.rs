@@ -16,7 +16,7 @@ mod tokens;
 
 pub use dialect::{GoingOn, Kind};
 pub use model::Model;
-pub use prices::{known_price, prices};
+pub use prices::known_price;
 pub use settings::{
     ApiKey, EndpointSettings, Limits, ModelSettings, Patience, Retries, SettingsError, SingleFlight,
 };

@@ -226,3 +226,159 @@ fn no_such(what: &str) -> String {
         "{what} can only be had from an endpoint of the kind `openai` or `azure`: leave it out, or pin such a model"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use burnish_types::{Message, Role};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let names =
+            "type|error|choices|delta|content|message|usage|candidates|parts|text|code|status|finish_reason";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-z_]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(names, inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_can_be_read(value in json_value(), words in "\\PC{0,40}") {
+            for (_, kind) in Kind::NAMES {
+                let _ = kind.read(&value.to_string());
+                let _ = kind.read(&words);
+            }
+        }
+
+        #[test]
+        fn whatever_is_asked_can_be_put_or_is_refused(
+            verbatim in proptest::collection::vec(json_value(), 0..4),
+            begun in proptest::option::of("[a-z ]{0,8}"),
+        ) {
+            let messages = vec![Message { role: Role::System, content: "s".to_owned() }];
+            let request = ModelRequest { messages, verbatim, ..ModelRequest::default() };
+            for (_, kind) in Kind::NAMES {
+                let begun = begun.as_deref().map(|text| (text, GoingOn::LastMessage));
+                let _ = kind.body("m", &request, begun);
+            }
+        }
+    }
+
+    #[test]
+    fn requests_are_put_as_each_api_has_them() {
+        let message = |role, content: &str| Message { role, content: content.to_owned() };
+        let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+        let bytes = image("data:image/png;base64,AA==");
+        let request = ModelRequest {
+            messages: vec![message(Role::System, "Be brief."), message(Role::User, "unused")],
+            max_tokens: Some(7),
+            temperature: Some(1.5),
+            passthrough: json!({"stop": "END", "top_p": 0.5, "max_completion_tokens": 9})
+                .as_object()
+                .unwrap()
+                .clone(),
+            verbatim: vec![
+                json!({"role": "user", "content": "Look:"}),
+                json!({"role": "user", "content": [{"type": "text", "text": "What is it?"}, bytes]}),
+            ],
+            ..ModelRequest::default()
+        };
+        let openai = json!({
+            "model": "m", "max_completion_tokens": 7, "temperature": 1.5, "stop": "END", "top_p": 0.5, "stream": true,
+            "stream_options": {"include_usage": true},
+            "messages": [{"role": "system", "content": "Be brief."}, request.verbatim[0], request.verbatim[1]],
+        });
+        let source = json!({"type": "base64", "media_type": "image/png", "data": "AA=="});
+        let anthropic = json!({
+            "model": "m", "max_tokens": 7, "temperature": 1.0, "stop_sequences": ["END"], "top_p": 0.5, "stream": true,
+            "system": "Be brief.",
+            "messages": [{"role": "user", "content": [
+                {"type": "text", "text": "Look:"}, {"type": "text", "text": "What is it?"},
+                {"type": "image", "source": source},
+            ]}],
+        });
+        let gemini = json!({
+            "systemInstruction": {"parts": [{"text": "Be brief."}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": "Look:"}]},
+                {"role": "user", "parts": [
+                    {"text": "What is it?"}, {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
+                ]},
+            ],
+            "generationConfig": {"stopSequences": ["END"], "topP": 0.5, "maxOutputTokens": 7, "temperature": 1.5},
+        });
+        for (kind, expected) in [
+            (Kind::OpenAi, &openai),
+            (Kind::Azure, &openai),
+            (Kind::Anthropic, &anthropic),
+            (Kind::Gemini, &gemini),
+        ] {
+            assert_eq!(&kind.body("m", &request, None).unwrap(), expected, "{kind:?}");
+        }
+        let by_address = vec![json!({"role": "user", "content": [image("https://a.example/b.png")]})];
+        let request = ModelRequest { verbatim: by_address, passthrough: Map::new(), ..request };
+        assert!(Kind::Anthropic.body("m", &request, None).is_ok());
+        assert!(Kind::Gemini.body("m", &request, None).unwrap_err().contains("`data:`"));
+        let calls = vec![json!({"role": "tool", "content": "7", "tool_call_id": "1"})];
+        let request = ModelRequest { verbatim: calls, ..request };
+        for kind in [Kind::Anthropic, Kind::Gemini] {
+            assert!(kind.body("m", &request, None).unwrap_err().contains("calls of tools"), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_providers_say_is_understood() {
+        let heard = |kind: Kind, event: Value| match kind.read(&event.to_string()) {
+            Ok(Reply::Heard(heard)) => heard,
+            other => panic!("{other:?}"),
+        };
+        let openai = json!({"choices": [], "usage": {
+            "prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 5}}});
+        let tokens = Tokens { input: Some(9), cached: Some(5), output: Some(4) };
+        assert_eq!(heard(Kind::OpenAi, openai).usage, tokens);
+        let start = json!({"type": "message_start", "message": {"usage": {
+            "input_tokens": 3, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 1, "output_tokens": 1}}});
+        let delta = json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 4}});
+        let mut usage = heard(Kind::Anthropic, start).usage;
+        let last = heard(Kind::Anthropic, delta);
+        usage.update(last.usage);
+        assert_eq!((usage, last.finish_reason.as_deref()), (tokens, Some("length")));
+        let thinking =
+            json!({"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "hm"}});
+        assert!(heard(Kind::Anthropic, thinking).thinks);
+        let gemini = json!({
+            "candidates": [{"content": {"parts": [{"text": "hm", "thought": true}, {"text": "Yes."}]}, "finishReason": "SAFETY"}],
+            "usageMetadata": {"promptTokenCount": 9, "cachedContentTokenCount": 5, "candidatesTokenCount": 1, "thoughtsTokenCount": 3},
+        });
+        let said = heard(Kind::Gemini, gemini);
+        assert_eq!((said.text.as_str(), said.thinks, said.usage), ("Yes.", true, tokens));
+        assert_eq!(said.finish_reason.as_deref(), Some("content_filter"));
+        let errors = [
+            (Kind::OpenAi, json!({"error": {"message": "no", "code": 503}}), Some(503)),
+            (
+                Kind::Anthropic,
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "no"}}),
+                Some(529),
+            ),
+            (Kind::Gemini, json!([{"error": {"code": 429, "message": "no"}}]), Some(429)),
+            (Kind::Gemini, json!({"promptFeedback": {"blockReason": "SAFETY"}}), Some(400)),
+        ];
+        for (kind, event, expected) in errors {
+            let reply = kind.read(&event.to_string()).unwrap();
+            let Reply::Error { status, words } = reply else { panic!("{reply:?}") };
+            assert!(status == expected && !words.is_empty(), "{kind:?}: {status:?} {words}");
+        }
+    }
+}

@@ -132,7 +132,7 @@ pub struct Retries {
 impl Default for Retries {
     fn default() -> Self {
         Self {
-            tries: 8,
+            tries: 10,
             per_request: 1.0,
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(2),

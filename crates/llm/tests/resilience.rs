@@ -183,10 +183,11 @@ async fn what_a_stream_breaks_off_is_gone_on_with() {
         assert_eq!((told.text, error), (text_of_the_first.clone(), None));
         second.turn(Knobs { seed: 99, ..whole.clone() });
         let (told, error) = ask(&Model::new(&settings).unwrap(), precise).await;
-        assert!(
-            error.is_some() && text_of_the_first.starts_with(&told.text)
-                || told.text == expected(&question, &Knobs { seed: 99, ..whole.clone() })
-        );
+        let other = expected(&question, &Knobs { seed: 99, ..whole.clone() });
+        match error {
+            None => assert_eq!(told.text, other, "the cut came before the first word"),
+            Some(_) => assert!(text_of_the_first.starts_with(&told.text), "{}", told.text),
+        }
         // What is shown at its end alone is begun anew.
         let (told, error) =
             ask(&Model::new(&settings).unwrap(), ModelRequest { whole: true, ..question.clone() }).await;
@@ -199,13 +200,14 @@ async fn another_model_answers_in_its_place() {
     let broken = start(always(Faults { server_error: 1.0, ..Faults::default() })).await;
     let whole = start(Knobs { seed: 5, ..Knobs::default() }).await;
     let mut first = settings("first", &[&broken]);
+    first.retries.tries = 3;
     first.fallbacks = vec!["second".to_owned()];
     let models = Model::all(&[first.clone(), settings("second", &[&whole])]).unwrap();
     let question = free("Question?");
     let (told, error) = ask(&models[0], question.clone()).await;
     assert_eq!((told.text, error), (expected(&question, &whole.knobs()), None));
     assert_eq!(told.spent.last().unwrap().model, "second");
-    assert_eq!(broken.counts().requests, u64::from(first.retries.tries));
+    assert_eq!(broken.counts().requests, 3);
     for (name, fallback) in [("first", "third"), ("first", "first")] {
         let mut settings = settings(name, &[&broken]);
         settings.fallbacks = vec![fallback.to_owned()];
@@ -274,19 +276,21 @@ async fn slow_endpoints_are_hedged() {
     let slow = start(Knobs { first_token_ms: 300.0, ..Knobs::default() }).await;
     let mut settings = settings("one", &[&fast, &slow]);
     settings.hedge = true;
+    settings.patience.first_token = Duration::from_secs(30);
     settings.balance = burnish_llm::Balance::Order;
     let model = Model::new(&settings).unwrap();
     for number in 0..30 {
         ask(&model, free(&format!("Question {number}?"))).await;
     }
-    fast.turn(Knobs { first_token_ms: 5_000.0, ..Knobs::default() });
+    let hedges = model.figures()[1].hedges;
+    fast.turn(Knobs { first_token_ms: 20_000.0, ..Knobs::default() });
     slow.turn(Knobs::default());
     let began = Instant::now();
     let (told, error) = ask(&model, free("Question?")).await;
     assert!(told.end.is_some() && error.is_none(), "{error:?}");
-    assert!(began.elapsed() < Duration::from_millis(350), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let figures = model.figures();
-    assert_eq!((figures[1].hedges, figures[0].in_flight, figures[1].in_flight), (1, 0, 0));
+    assert_eq!((figures[1].hedges, figures[0].in_flight, figures[1].in_flight), (hedges + 1, 0, 0));
 }
 
 #[tokio::test]

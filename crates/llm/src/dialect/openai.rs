@@ -1,13 +1,14 @@
 //! OpenAI's chat completions on the wire, as loosely as compatible servers speak them.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use burnish_types::ModelRequest;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::{GoingOn, Heard, Reply, Tokens};
-
-/// Parts of a delta that are text, or no part of an answer.
-const NOT_EXTRA: [&str; 5] = ["role", "content", "refusal", "reasoning", "reasoning_content"];
 
 /// What is asked. What the caller's request says beside what is asked here goes along untouched.
 pub(super) fn body(model: &str, request: &ModelRequest, begun: Option<(&str, GoingOn)>) -> Value {
@@ -48,23 +49,20 @@ pub(super) fn body(model: &str, request: &ModelRequest, begun: Option<(&str, Goi
 
 /// What one event, or one whole document, says.
 pub(super) fn read(text: &str) -> Result<Reply, serde_json::Error> {
+    // Nearly every event is a piece of an answer, and there is one a token: it is read in one go.
+    if let Ok(completion) = serde_json::from_str::<Completion<'_>>(text)
+        && !completion.is_error()
+    {
+        return Ok(Reply::Heard(completion.heard()));
+    }
     let value: Value = serde_json::from_str(text)?;
-    if let Some(error) = error_of(&value) {
-        let words = message_of(error).unwrap_or_else(|| error.to_string());
-        return Ok(Reply::Error { status: status_of(error), words });
+    match error_of(&value) {
+        Some(error) => {
+            let words = message_of(error).unwrap_or_else(|| error.to_string());
+            Ok(Reply::Error { status: status_of(error), words })
+        }
+        None => Ok(Reply::Heard(Completion::deserialize(&value)?.heard())),
     }
-    let completion = Completion::deserialize(&value)?;
-    let mut heard = Heard { answers: !completion.choices.is_empty(), ..Heard::default() };
-    if let Some(usage) = completion.usage {
-        heard.usage = usage.into();
-    }
-    if let Some(choice) = completion.choices.into_iter().next() {
-        heard.text = choice.text();
-        heard.thinks = choice.is_reasoning();
-        heard.finish_reason = choice.finish_reason.clone().filter(|reason| !reason.is_empty());
-        heard.extra = choice.extra();
-    }
-    Ok(Reply::Heard(heard))
 }
 
 /// The error in `value`: under `error`, alone in a list (Gemini), or the object itself (vLLM).
@@ -78,10 +76,34 @@ fn error_of(value: &Value) -> Option<&Value> {
 
 /// A piece of an answer, or a whole one.
 #[derive(Debug, Default, Deserialize)]
-struct Completion {
+struct Completion<'a> {
     #[serde(default)]
     choices: Vec<Choice>,
     usage: Option<WireUsage>,
+    error: Option<Value>,
+    #[serde(borrow)]
+    object: Option<Cow<'a, str>>,
+}
+
+impl Completion<'_> {
+    /// What it says.
+    fn heard(self) -> Heard {
+        let mut heard = Heard { answers: !self.choices.is_empty(), ..Heard::default() };
+        if let Some(usage) = self.usage {
+            heard.usage = usage.into();
+        }
+        if let Some(choice) = self.choices.into_iter().next() {
+            heard.text = choice.text();
+            heard.thinks = choice.is_reasoning();
+            heard.finish_reason = choice.finish_reason.filter(|reason| !reason.is_empty());
+            heard.extra = choice.delta.or(choice.message).map(|words| words.other).unwrap_or_default();
+        }
+        heard
+    }
+
+    fn is_error(&self) -> bool {
+        self.error.is_some() || self.object.as_ref().is_some_and(|object| object == "error")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,15 +118,53 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 struct Words {
     content: Option<Content>,
     /// Some models refuse in a field of its own.
     refusal: Option<String>,
     reasoning: Option<Value>,
     reasoning_content: Option<Value>,
-    #[serde(flatten)]
     other: Map<String, Value>,
+}
+
+/// By hand, since `flatten` would read every delta twice.
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WordsVisitor)
+    }
+}
+
+struct WordsVisitor;
+
+impl<'de> Visitor<'de> for WordsVisitor {
+    type Value = Words;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a delta or a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Words, A::Error> {
+        let mut words = Words::default();
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            match name.as_ref() {
+                "content" => words.content = map.next_value()?,
+                "refusal" => words.refusal = map.next_value()?,
+                "reasoning" => words.reasoning = map.next_value()?,
+                "reasoning_content" => words.reasoning_content = map.next_value()?,
+                "role" => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                _ => {
+                    let value: Value = map.next_value()?;
+                    if !value.is_null() {
+                        words.other.insert(name.into_owned(), value);
+                    }
+                }
+            }
+        }
+        Ok(words)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,13 +195,6 @@ impl Choice {
     fn is_reasoning(&self) -> bool {
         let spoken = |words: &Option<Value>| matches!(words, Some(Value::String(text)) if !text.is_empty());
         self.words().is_some_and(|words| spoken(&words.reasoning) || spoken(&words.reasoning_content))
-    }
-
-    /// What is said beside text.
-    fn extra(&self) -> Map<String, Value> {
-        let other = self.words().map(|words| words.other.iter()).into_iter().flatten();
-        let said = other.filter(|(name, value)| !NOT_EXTRA.contains(&name.as_str()) && !value.is_null());
-        said.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     fn words(&self) -> Option<&Words> {

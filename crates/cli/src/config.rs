@@ -1,5 +1,7 @@
 //! Settings in two stages: as they were written, then as values that cannot be wrong.
 
+mod models;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use burnish_engine::{AnswerSettings, BatchSettings, EngineSettings, PlannerSettings};
 use burnish_ingest::{Chunking, Limits};
+use burnish_llm::ModelSettings;
 use burnish_server::ServerSettings;
 use serde::Deserialize;
 
@@ -47,7 +50,7 @@ struct Raw {
     chunking: RawChunking,
     limits: RawLimits,
     #[serde(default)]
-    models: Vec<RawModel>,
+    models: Vec<models::RawModel>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -122,16 +125,6 @@ struct RawLimits {
     max_memory_mib: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawModel {
-    name: String,
-    url: String,
-    model: String,
-    #[serde(default)]
-    api_key_env: String,
-}
-
 /// Settings that are known to make sense.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -139,7 +132,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) server: ServerSettings,
     pub(crate) embedding: EmbeddingConfig,
-    pub(crate) models: Vec<ModelConfig>,
+    pub(crate) models: Vec<ModelSettings>,
 }
 
 /// Which encoder.
@@ -147,15 +140,6 @@ pub(crate) struct Config {
 pub(crate) enum EmbeddingConfig {
     Local { path: PathBuf, threads: usize, cached_queries: usize },
     Remote { url: String, model: String, api_key: Option<String>, cached_queries: usize },
-}
-
-/// One language model.
-#[derive(Clone, Debug)]
-pub(crate) struct ModelConfig {
-    pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) model: String,
-    pub(crate) api_key: Option<String>,
 }
 
 /// What flags say.
@@ -290,16 +274,14 @@ fn is_other(variable: &str, text: &str) -> bool {
         || variable.ends_with("_PORT") && is_address
 }
 
-/// Whether a setting names the variable as one that holds a key.
+/// Whether a setting names the variable as one that holds a key, in whatever depth.
 fn is_secret(settings: &toml::Table, variable: &str) -> bool {
-    settings.values().any(|value| match value {
-        toml::Value::Table(section) => {
-            section.iter().any(|(key, value)| key.ends_with("_env") && value.as_str() == Some(variable))
+    settings.iter().any(|(key, value)| match value {
+        toml::Value::String(name) => key.ends_with("_env") && name == variable,
+        toml::Value::Table(section) => is_secret(section, variable),
+        toml::Value::Array(items) => {
+            items.iter().filter_map(toml::Value::as_table).any(|item| is_secret(item, variable))
         }
-        toml::Value::Array(items) => items
-            .iter()
-            .filter_map(toml::Value::as_table)
-            .any(|item| item.get("api_key_env").and_then(toml::Value::as_str) == Some(variable)),
         _ => false,
     })
 }
@@ -415,7 +397,7 @@ fn validate(raw: Raw) -> Result<Config> {
         host_names: server.host_names,
         ..ServerSettings::default()
     };
-    let models = models.into_iter().map(validate_model).collect::<Result<Vec<_>>>()?;
+    let models = models.into_iter().map(models::validate).collect::<Result<Vec<_>>>()?;
     let mut names = BTreeSet::new();
     if let Some(twice) = models.iter().find(|model| !names.insert(model.name.as_str())) {
         bail!("models: two are called `{}`; give one of them another name", twice.name);
@@ -436,19 +418,6 @@ fn validate_embedding(raw: RawEmbedding) -> Result<EmbeddingConfig> {
         }
         other => bail!("embedding.kind: `{other}` is neither \"local\" nor \"remote\""),
     }
-}
-
-fn validate_model(raw: RawModel) -> Result<ModelConfig> {
-    let RawModel { name, url, model, api_key_env } = raw;
-    let taken = ["", "burnish", "extractive"].contains(&name.as_str());
-    if taken || name.starts_with("burnish/") {
-        bail!("models: the name `{name}` is empty or taken; give the model another one");
-    }
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        bail!("models: the address `{url}` of `{name}` does not begin with http:// or https://");
-    }
-    let api_key = secret(&format!("models: api_key_env of `{name}`"), &api_key_env)?;
-    Ok(ModelConfig { name, url, model, api_key })
 }
 
 /// The value of the variable that a setting names; no name, no secret.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use burnish_embedding::{CachedEmbedder, LocalEncoder, RemoteEmbedder, RemoteSettings};
 use burnish_engine::{Engine, Parts};
-use burnish_llm::{ApiKey, OpenAiModel, Settings};
+use burnish_llm::{Model, ModelSettings};
 use burnish_types::{Embedder, LanguageModel, SystemClock};
 
-use crate::config::{Config, EmbeddingConfig, ModelConfig};
+use crate::config::{Config, EmbeddingConfig};
 
 /// Opens the data directory with everything that the settings name.
 pub(crate) fn engine(config: &Config) -> Result<Arc<Engine>> {
@@ -57,14 +57,9 @@ fn check_chunks(max_tokens: usize, limit: usize) -> Result<()> {
 }
 
 /// The language models of the settings.
-pub(crate) fn models(configs: &[ModelConfig]) -> Result<Vec<Arc<dyn LanguageModel>>> {
-    let model = |config: &ModelConfig| -> Result<Arc<dyn LanguageModel>> {
-        let mut settings = Settings::new(&config.url, &config.model);
-        settings.name = config.name.clone();
-        settings.api_key = config.api_key.as_ref().map(ApiKey::new);
-        Ok(Arc::new(OpenAiModel::new(settings).with_context(|| format!("the model `{}`", config.name))?))
-    };
-    configs.iter().map(model).collect()
+pub(crate) fn models(settings: &[ModelSettings]) -> Result<Vec<Arc<dyn LanguageModel>>> {
+    let models = Model::all(settings)?.into_iter();
+    Ok(models.map(|model| Arc::new(model) as Arc<dyn LanguageModel>).collect())
 }
 
 #[cfg(test)]

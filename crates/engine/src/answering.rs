@@ -4,24 +4,35 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_types::{
-    Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelEvent,
-    ModelRequest, ModelStream, Outcome, Query, Recorded, Stage, StageTiming, Usage,
+    Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelError,
+    ModelEvent, ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Spending, Stage, StageTiming,
+    Usage,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
-use crate::writing::Spent;
+use crate::writing::{Spent, both, cost, stand_in};
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
+/// How often the passages are halved for a model that finds its prompt too long.
+const MOST_HALVINGS: u32 = 4;
+
 /// How the caller wants a model to write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// The most tokens to write.
     pub max_tokens: Option<u32>,
     /// From 0 (precise) to 2 (free).
     pub temperature: Option<f32>,
+    /// Whether nothing is shown before the end, so that an answer that breaks off can be begun anew.
+    pub whole: bool,
+    /// What else OpenAI's API knows, such as `tools`, for the model alone.
+    pub passthrough: Map<String, Value>,
+    /// The conversation with its question as OpenAI's API has it, where text alone does not say all of it.
+    pub verbatim: Vec<Value>,
 }
 
 /// An answer that is being written.
@@ -39,6 +50,8 @@ pub struct Answering {
 pub enum AnswerEvent {
     /// More text.
     Text(String),
+    /// What a model says beside text, such as `tool_calls`, as a delta of OpenAI's API has it.
+    Extra(Map<String, Value>),
     /// The whole answer. It comes last, and only once the decision is durable.
     Done(Box<Answer>),
 }
@@ -67,6 +80,7 @@ pub(crate) struct Written {
     found: bool,
     citations: Vec<Citation>,
     usage: Usage,
+    cost: Option<Money>,
     degraded: Option<String>,
     finish_reason: String,
 }
@@ -91,10 +105,19 @@ impl Ending {
     }
 
     /// The answer that a model gave in one piece, having been shown all the evidence.
-    pub(crate) fn model_wrote(&mut self, text: String, usage: Usage) -> Written {
+    pub(crate) fn model_wrote(&mut self, text: String, spent: Spent, degraded: Option<String>) -> Written {
         self.shown = self.evidence.len();
-        Written { usage, ..written(text, self) }
+        Written { usage: spent.usage, cost: spent.cost, degraded, ..written(text, self) }
     }
+}
+
+/// A model that has begun to answer.
+struct Begun {
+    words: ModelStream,
+    /// How many of the passages it was shown.
+    shown: usize,
+    /// Why it was not shown all that was planned, where it was not.
+    degraded: Option<String>,
 }
 
 impl Engine {
@@ -128,41 +151,92 @@ impl Engine {
         };
         let events = match model {
             Some(model) if !evidence.is_empty() || !consulted => {
-                let context =
-                    prompt::pack(&evidence, context_tokens, |text| self.embedder.count_tokens(text));
-                ending.shown = context.len();
-                let request = ModelRequest {
-                    messages: match consulted {
-                        true => prompt::messages(&asked, context),
-                        false => prompt::conversation(&asked),
-                    },
-                    max_tokens: sampling.max_tokens,
-                    temperature: sampling.temperature,
-                };
-                match start(model.as_ref(), request).await {
-                    Ok(stream) => modelled(ending, stream),
+                let passages = consulted.then_some((evidence.as_slice(), context_tokens));
+                match self.begin(model.as_ref(), &asked, passages, sampling).await {
+                    Ok(Begun { words, shown, degraded }) => {
+                        ending.shown = shown;
+                        modelled(ending, model.name().to_owned(), words, degraded)
+                    }
+                    // Whoever asks can do something about these, and is told so.
+                    Err(error @ (ModelError::Busy { .. } | ModelError::Unsupported { .. })) => {
+                        return Err(EngineError::Model(error));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "answering by quotation, since the model does not answer");
                         let instead = match consulted {
                             true => "this is quoted from the documents",
                             false => "no documents were consulted",
                         };
-                        let reason = format!("the model `{}` did not answer; {instead}", model.name());
-                        self.quoted(asked.text, ending, Some(reason)).await?
+                        let reason = match error {
+                            ModelError::OverBudget { .. } => "has used up its budget",
+                            ModelError::TooLong { .. } => "finds even the best passage too long",
+                            _ => "did not answer",
+                        };
+                        let reason = format!("the model `{}` {reason}; {instead}", model.name());
+                        self.quoted(asked.text, ending, Some(reason)).await
                     }
                 }
             }
-            Some(_) | None => self.quoted(asked.text, ending, None).await?,
+            Some(_) | None => self.quoted(asked.text, ending, None).await,
         };
         Ok(Answering { decision, evidence, events })
     }
 
+    /// Asks a model, with fewer passages of the `passages` for as long as it finds the prompt too long.
+    async fn begin(
+        &self,
+        model: &dyn LanguageModel,
+        asked: &Query,
+        passages: Option<(&[Evidence], u32)>,
+        sampling: Sampling,
+    ) -> Result<Begun, ModelError> {
+        let count = |text: &str| self.embedder.count_tokens(text);
+        let mut budget = passages.map_or(0, |(_, tokens)| tokens);
+        let mut halvings = 0;
+        loop {
+            let (messages, shown, tokens) = match passages {
+                Some((evidence, _)) => {
+                    let context = prompt::pack(evidence, budget, count);
+                    let tokens: usize = context.iter().map(|(_, passage)| count(&passage.text)).sum();
+                    let shown = context.len();
+                    (prompt::messages(asked, context), shown, tokens)
+                }
+                None => (prompt::conversation(asked), 0, 0),
+            };
+            let request = ModelRequest {
+                messages,
+                max_tokens: sampling.max_tokens,
+                temperature: sampling.temperature,
+                whole: sampling.whole,
+                passthrough: sampling.passthrough.clone(),
+                verbatim: sampling.verbatim.clone(),
+            };
+            match start(model, request).await {
+                Err(error @ ModelError::TooLong { .. }) if shown > 1 && halvings < MOST_HALVINGS => {
+                    tracing::warn!(%error, "asking again with half of the passages");
+                    halvings += 1;
+                    // Of what was shown, which may be less than what was allowed.
+                    budget = u32::try_from(tokens / 2).unwrap_or(budget / 2);
+                }
+                Err(error) => return Err(error),
+                Ok(words) => {
+                    let degraded = (halvings > 0).then(|| {
+                        let name = model.name();
+                        format!("the prompt was too long for the model `{name}`, which was shown the best {shown} passages")
+                    });
+                    return Ok(Begun { words, shown, degraded });
+                }
+            }
+        }
+    }
+
+    /// An answer without a model. Where not even that can be had, a plain apology.
     async fn quoted(
         self: &Arc<Self>,
         question: String,
         ending: Ending,
         degraded: Option<String>,
-    ) -> Result<BoxStream<'static, Result<AnswerEvent, EngineError>>, EngineError> {
+    ) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
         let evidence = ending.evidence.clone();
         let consulted = ending.consulted;
         let quotation = self
@@ -173,53 +247,91 @@ impl Engine {
                 let smallest_support = engine.settings.answer.smallest_support;
                 extractive::quote(&question, &evidence, engine.embedder.as_ref(), smallest_support)
             })
-            .await?;
+            .await;
+        let (quotation, failed) = match quotation {
+            Ok(quotation) => (quotation, None),
+            Err(error) => {
+                tracing::error!(%error, request = %ending.decision.id, "apologising, since quoting failed");
+                let apology = extractive::apology(ending.decision.id);
+                (apology, Some("nothing could be quoted from the documents".to_owned()))
+            }
+        };
+        let reasons: Vec<String> = degraded.into_iter().chain(failed).collect();
         let written = Written {
             text: quotation.text,
             found: quotation.found,
             citations: quotation.citations,
             usage: Usage::default(),
-            degraded,
+            cost: Some(Money::ZERO),
+            degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
             finish_reason: "stop".to_owned(),
         };
         let pieces: Vec<_> = pieces(&written.text).map(|piece| Ok(AnswerEvent::Text(piece))).collect();
-        Ok(Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written)))))
+        Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written))))
     }
 }
 
-/// Starts a model and waits for its first words, so that one that fails at once can still be replaced.
-async fn start(
-    model: &dyn LanguageModel,
-    request: ModelRequest,
-) -> Result<ModelStream, burnish_types::ModelError> {
+/// Starts a model and waits for its first words, so that one that fails at once can still be replaced; for all of them
+/// where nothing is shown before the end.
+async fn start(model: &dyn LanguageModel, request: ModelRequest) -> Result<ModelStream, ModelError> {
+    let whole = request.whole;
     let mut stream = model.stream(request).await?;
-    match stream.next().await {
-        Some(Err(error)) => Err(error),
-        Some(Ok(first)) => Ok(Box::pin(stream::once(async { Ok(first) }).chain(stream))),
-        None => Ok(stream),
+    let mut first = Vec::new();
+    loop {
+        match stream.next().await {
+            // Tries that were in vain say nothing of the one that follows.
+            Some(Ok(event)) if whole || matches!(event, ModelEvent::Spent(_)) => first.push(Ok(event)),
+            Some(Ok(event)) => {
+                first.push(Ok(event));
+                return Ok(Box::pin(stream::iter(first).chain(stream)));
+            }
+            Some(Err(error)) => return Err(error),
+            None => return Ok(Box::pin(stream::iter(first))),
+        }
     }
 }
 
 /// Passes a model's words on as they come. The decision is written meanwhile.
-fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
-    let written = written(String::new(), &ending);
-    Box::pin(stream::unfold(Some((ending, words, written)), |state| async {
-        let (ending, mut words, mut written) = state?;
-        loop {
-            match words.next().await {
-                Some(Ok(ModelEvent::Text(text))) => {
-                    written.text.push_str(&text);
-                    return Some((Ok(AnswerEvent::Text(text)), Some((ending, words, written))));
-                }
-                Some(Ok(ModelEvent::Finished { reason, usage })) => {
-                    written.finish_reason = reason;
-                    written.usage = usage.unwrap_or(written.usage);
-                }
-                Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
-                None => {
-                    let Written { usage, finish_reason, text, .. } = written;
-                    let written = Written { usage, finish_reason, ..self::written(text, &ending) };
-                    return Some((finish(ending, written).await, None));
+fn modelled(
+    ending: Ending,
+    planned: String,
+    words: ModelStream,
+    degraded: Option<String>,
+) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
+    let written = Written { degraded, ..written(String::new(), &ending) };
+    let spent: Vec<Spending> = Vec::new();
+    Box::pin(stream::unfold(Some((ending, words, written, spent)), move |state| {
+        let planned = planned.clone();
+        async move {
+            let (ending, mut words, mut written, mut spent) = state?;
+            loop {
+                match words.next().await {
+                    Some(Ok(ModelEvent::Text(text))) => {
+                        written.text.push_str(&text);
+                        return Some((Ok(AnswerEvent::Text(text)), Some((ending, words, written, spent))));
+                    }
+                    Some(Ok(ModelEvent::Extra(extra))) => {
+                        return Some((Ok(AnswerEvent::Extra(extra)), Some((ending, words, written, spent))));
+                    }
+                    Some(Ok(ModelEvent::Spent(spending))) => spent.push(spending),
+                    Some(Ok(ModelEvent::Finished { reason, usage })) => {
+                        written.finish_reason = reason;
+                        written.usage = usage.unwrap_or(written.usage);
+                    }
+                    Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
+                    None => {
+                        let Written { usage, finish_reason, text, degraded, .. } = written;
+                        let reasons: Vec<String> =
+                            degraded.into_iter().chain(stand_in(&planned, &spent)).collect();
+                        let written = Written {
+                            usage,
+                            cost: cost(&spent),
+                            degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
+                            finish_reason,
+                            ..self::written(text, &ending)
+                        };
+                        return Some((finish(ending, written).await, None));
+                    }
                 }
             }
         }
@@ -232,6 +344,8 @@ fn written(text: String, ending: &Ending) -> Written {
         found: ending.consulted && !text.contains(prompt::NOT_FOUND),
         citations: prompt::citations(&text, &ending.evidence[..ending.shown]),
         usage: Usage::default(),
+        // What no provider has told yet costs nothing that is known.
+        cost: None,
         degraded: None,
         finish_reason: "stop".to_owned(),
         text,
@@ -251,7 +365,7 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
         citations: written.citations,
         evidence,
         usage,
-        cost: spent.cost,
+        cost: both(written.cost, spent.cost),
         timings,
         degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
         finish_reason: written.finish_reason,

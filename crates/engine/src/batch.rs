@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burnish_types::{
-    Answer, Answerer, ChunkId, Decision, Embedding, Evidence, Filter, LanguageModel, ModelError, ModelEvent,
-    ModelRequest, Query, Usage,
+    Answer, Answerer, ChunkId, Decision, Embedding, Evidence, Filter, LanguageModel, ModelRequest, Money,
+    Query, Usage,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::answering::{Ending, finish};
 use crate::pipeline::Retrieved;
+use crate::writing::{Spent, Whole, whole};
 use crate::{AnswerEvent, Engine, EngineError, Pinned, Sampling, prompt};
 
 use groups::{Asked, Bounds, Group};
@@ -59,6 +60,13 @@ struct Together {
     model: Arc<dyn LanguageModel>,
     request: ModelRequest,
     shared: Vec<Evidence>,
+}
+
+/// What the answers to several questions have in common.
+struct Shared {
+    passages: Vec<Evidence>,
+    /// Who answered in place of the planned model, where another one did.
+    stand_in: Option<String>,
 }
 
 /// Questions share a context only where all of this is the same: nobody is shown what another may not see.
@@ -182,7 +190,9 @@ impl Engine {
         let prompt = if together > 1 { self.prompt_together(&members, &passages) } else { None };
         let replied = match prompt {
             Some(Together { model, request, shared }) => match whole(model.as_ref(), request).await {
-                Ok((text, usage)) => Some((shared, reply::answers(&text, together), usage)),
+                Ok(Whole { text, spent, stand_in }) => {
+                    Some((Shared { passages: shared, stand_in }, reply::answers(&text, together), spent))
+                }
                 Err(error) => {
                     tracing::warn!(%error, questions = together, "asking one by one, since the model does not answer");
                     None
@@ -190,19 +200,19 @@ impl Engine {
             },
             None => None,
         };
-        let Some((shared, said, usage)) = replied else {
+        let Some((shared, said, spent)) = replied else {
             return stream::iter(members).then(|one| self.answer_alone(one)).collect().await;
         };
-        let mut shares = shares(usage, &members, &said).into_iter();
+        let mut shares = shares(spent, &members, &said).into_iter();
         let mut answered = Vec::with_capacity(together);
         for (number, one) in members.into_iter().enumerate() {
-            let usage = shares.next().unwrap_or_default();
+            let spent = shares.next().unwrap_or_default();
             let place = one.place;
             answered.push(match said.get(&(number + 1)) {
-                Some(text) => (place, self.finish_shared(one, text, &shared, usage, together).await),
+                Some(text) => (place, self.finish_shared(one, text, &shared, spent, together).await),
                 None => {
                     let mut one = one;
-                    one.retrieved.spent.usage += usage;
+                    one.retrieved.spent += spent;
                     self.answer_alone(one).await
                 }
             });
@@ -226,6 +236,8 @@ impl Engine {
             messages: prompt::together(&questions, &shared),
             max_tokens: bounds.map(|bounds| bounds.into_iter().fold(0, u32::saturating_add)),
             temperature: first.ask.sampling.temperature,
+            whole: true,
+            ..ModelRequest::default()
         };
         Some(Together { model: Arc::clone(model), request, shared })
     }
@@ -234,18 +246,20 @@ impl Engine {
         self: &Arc<Self>,
         one: Prepared,
         text: &str,
-        shared: &[Evidence],
-        usage: Usage,
+        shared: &Shared,
+        spent: Spent,
         together: usize,
     ) -> Result<Batched, EngineError> {
         let Prepared { mut retrieved, .. } = one;
-        let text = prompt::renumber(text, shared, &mut retrieved.evidence);
+        let text = prompt::renumber(text, &shared.passages, &mut retrieved.evidence);
         let decision = retrieved.decision.clone();
         let mut ending = Ending::new(self, retrieved);
-        let written = ending.model_wrote(text, usage);
+        let written = ending.model_wrote(text, spent, shared.stand_in.clone());
         match finish(ending, written).await? {
             AnswerEvent::Done(answer) => Ok(Batched { decision, answer: *answer, together }),
-            AnswerEvent::Text(_) => Err(EngineError::Internal("an answer has no end".to_owned())),
+            AnswerEvent::Text(_) | AnswerEvent::Extra(_) => {
+                Err(EngineError::Internal("an answer has no end".to_owned()))
+            }
         }
     }
 
@@ -264,41 +278,35 @@ impl Engine {
     }
 }
 
-/// All that a model says, with what it used.
-async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<(String, Usage), ModelError> {
-    let mut events = model.stream(request).await?;
-    let (mut text, mut used) = (String::new(), Usage::default());
-    while let Some(event) = events.try_next().await? {
-        match event {
-            ModelEvent::Text(more) => text.push_str(&more),
-            ModelEvent::Finished { usage, .. } => used = usage.unwrap_or(used),
-        }
-    }
-    Ok((text, used))
-}
-
-/// What a reply to all cost, by question: what was read in equal parts, what was written by length. The parts add up.
-fn shares(usage: Usage, members: &[Prepared], said: &BTreeMap<usize, String>) -> Vec<Usage> {
+/// What a reply to all cost, by question: what was read in equal parts, what was written by length, and money as what was
+/// read. The parts add up.
+fn shares(spent: Spent, members: &[Prepared], said: &BTreeMap<usize, String>) -> Vec<Spent> {
     let count = members.len() as u64;
     let length = |number: usize| said.get(&number).map_or(0, String::len) as u64;
-    let lengths: Vec<u64> = (1..=members.len()).map(length).collect();
-    let whole = lengths.iter().sum::<u64>().max(1);
-    let mut left = usage;
-    let mut shares: Vec<Usage> = lengths
-        .iter()
-        .map(|length| {
-            let share = Usage {
-                input_tokens: usage.input_tokens / count,
-                output_tokens: usage.output_tokens * length / whole,
-            };
-            left.input_tokens -= share.input_tokens;
-            left.output_tokens -= share.output_tokens;
-            share
-        })
-        .collect();
+    let whole = (1..=members.len()).map(length).sum::<u64>().max(1);
+    let Usage { input_tokens, cached_input_tokens, output_tokens } = spent.usage;
+    let share = |number: usize| Spent {
+        usage: Usage {
+            input_tokens: input_tokens / count,
+            cached_input_tokens: cached_input_tokens / count,
+            output_tokens: output_tokens * length(number) / whole,
+        },
+        cost: spent.cost.map(|cost| Money::from_micros(cost.micros() / count)),
+    };
+    let mut shares: Vec<Spent> = (1..=members.len()).map(share).collect();
+    let sum = |part: fn(&Spent) -> u64| shares.iter().map(part).sum::<u64>();
+    let rest = Spent {
+        usage: Usage {
+            input_tokens: input_tokens - sum(|share| share.usage.input_tokens),
+            cached_input_tokens: cached_input_tokens - sum(|share| share.usage.cached_input_tokens),
+            output_tokens: output_tokens - sum(|share| share.usage.output_tokens),
+        },
+        cost: spent
+            .cost
+            .map(|cost| Money::from_micros(cost.micros() - sum(|share| share.cost.map_or(0, Money::micros)))),
+    };
     if let Some(first) = shares.first_mut() {
-        first.input_tokens += left.input_tokens;
-        first.output_tokens += left.output_tokens;
+        *first += rest;
     }
     shares
 }

@@ -1,7 +1,7 @@
 //! Answers by quoting: the sentences of the passages that answer the question, each with its citation.
 //! No model beyond the encoder, so it works with no key and no server.
 
-use burnish_types::{Citation, Embedder, Evidence, Span, dot};
+use burnish_types::{Citation, Embedder, Evidence, RequestId, Span, dot};
 
 use crate::EngineError;
 use crate::prompt::{NOT_CONSULTED, NOT_FOUND};
@@ -82,6 +82,13 @@ pub(crate) fn quote(
 /// What is said when no documents were looked at.
 pub(crate) fn not_consulted() -> Quotation {
     unquoted(NOT_CONSULTED)
+}
+
+/// What is said when nothing else can be.
+pub(crate) fn apology(request: RequestId) -> Quotation {
+    unquoted(&format!(
+        "I'm sorry, this question could not be answered just now; it has the request id {request}"
+    ))
 }
 
 fn nothing() -> Quotation {

@@ -18,6 +18,7 @@ mod planner;
 mod prompt;
 mod related;
 mod settings;
+mod spending;
 mod support;
 mod writing;
 
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use burnish_retrieval::{Means, Registry, Writer};
 use burnish_store::SqliteStore;
-use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy};
+use burnish_types::{Clock, Embedder, EndpointFigures, LanguageModel, Prediction, Store, Strategy};
 
 pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
@@ -93,6 +94,7 @@ impl Engine {
         let planner = Planner::new(&settings.planner, &registry, means)?;
         planner.resume(account, store.as_ref())?;
         planner.hear(heard);
+        spending::count(store.as_ref(), &models, clock.now())?;
         let challenger = Challenger::read(store.as_ref())?;
         planner.correct_by(challenger.trees());
         let engine = Arc::new(Self {
@@ -135,6 +137,11 @@ impl Engine {
     /// The language models that may answer, the preferred one first.
     pub fn models(&self) -> Vec<String> {
         self.models.iter().map(|model| model.name().to_owned()).collect()
+    }
+
+    /// What has been seen of the endpoints of all language models.
+    pub fn endpoints(&self) -> Vec<EndpointFigures> {
+        self.models.iter().flat_map(|model| model.figures()).collect()
     }
 
     /// Names the encoder.

@@ -21,6 +21,8 @@ use crate::{Engine, EngineError, Pinned};
 const LIFTED_DEPTH: usize = 50;
 /// What finds passages where a strategy's language model does not answer and the strategy can't do without.
 const FALLBACK: &str = "hybrid";
+/// What finds them where a strategy fails otherwise: it needs no encoder and no vectors.
+const SIMPLEST: &str = "sparse";
 
 /// A search with its decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +127,10 @@ impl Engine {
         let mut timings = Vec::new();
         let looked = match strategy {
             None if self.planner.wants_a_look(query, &features, &self.learned) => {
-                Some(self.look(query, &mut features, &mut timings)?)
+                // Whoever can do without what failed here goes on.
+                self.look(query, &mut features, &mut timings)
+                    .inspect_err(|error| tracing::warn!(%error, "deciding without a first look"))
+                    .ok()
             }
             _ => None,
         };
@@ -158,7 +163,7 @@ impl Engine {
         self.writer.as_ref().map(|writer| Metered::new(writer))
     }
 
-    /// A strategy whose language model fails is no reason to leave a question without passages.
+    /// A strategy that fails, or whose language model does, is no reason to leave a question without passages.
     fn find_or_fall_back(
         &self,
         query: &Query,
@@ -182,6 +187,14 @@ impl Engine {
                 let degraded = format!(
                     "the language model that `{strategy}` asks did not answer; passages were found {how}"
                 );
+                Ok((evidence, Some(degraded)))
+            }
+            Err(error @ (EngineError::Retrieval(_) | EngineError::Index(_) | EngineError::Embed(_)))
+                if strategy.as_str() != SIMPLEST =>
+            {
+                tracing::warn!(%error, "finding passages by `{SIMPLEST}`, since `{strategy}` failed");
+                let evidence = self.find(query, &Strategy::new(SIMPLEST), depth, None, effort)?;
+                let degraded = format!("`{strategy}` failed; passages were found by `{SIMPLEST}`");
                 Ok((evidence, Some(degraded)))
             }
             found => Ok((found?, None)),
@@ -274,9 +287,16 @@ impl Engine {
             .ok_or_else(|| EngineError::Internal(format!("the strategy `{name}` is not registered")))?;
         let (mut embedding, lists) =
             looked.map_or_else(Default::default, |looked| (looked.embedding, Some(looked.lists)));
-        let remembers = self.learned.remembers(&query.user);
+        let mut remembers = self.learned.remembers(&query.user);
         if embedding.is_empty() && (retriever.needs_embedding() || remembers) {
-            embedding = self.query_embedding(query, &mut effort.timings)?;
+            match self.query_embedding(query, &mut effort.timings) {
+                Ok(found) => embedding = found,
+                Err(error) if !retriever.needs_embedding() => {
+                    tracing::warn!(%error, "finding passages without what feedback said of them");
+                    remembers = false;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let started = Instant::now();
         let passages = StoredPassages(self.store.as_ref());
@@ -301,7 +321,8 @@ impl Engine {
         // The first look is part of it, where there was one.
         let retrieving = effort.timings.iter().filter(|timing| timing.stage == Stage::Retrieve);
         let latency_ms = retrieving.map(|timing| timing.ms).sum();
-        let cost = effort.writer.map_or(Money::ZERO, |writer| writer.spent().cost);
+        // What has no known price is taken to cost nothing.
+        let cost = effort.writer.and_then(|writer| writer.spent().cost).unwrap_or(Money::ZERO);
         self.learned.observe_expense(strategy, Expense::new(latency_ms, cost));
         Ok(evidence)
     }

@@ -411,7 +411,7 @@ impl Engine {
             citations: Vec::new(),
             evidence,
             usage: Usage::default(),
-            cost: Money::ZERO,
+            cost: Some(Money::ZERO),
             timings,
             degraded: None,
             finish_reason: "stop".to_owned(),

@@ -62,7 +62,7 @@ mod tests {
                 .map(evidence)
                 .to_vec(),
             usage: Usage::default(),
-            cost: Money::ZERO,
+            cost: Some(Money::ZERO),
             timings: Vec::new(),
             degraded: None,
             finish_reason: "stop".to_owned(),

@@ -1,11 +1,12 @@
 //! The first language model, as strategies use it: a few words in one piece, from threads that may block.
 
+use std::ops::AddAssign;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use burnish_retrieval::{Writer, Written};
-use burnish_types::{LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Usage};
+use burnish_types::{LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Spending, Usage};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
@@ -39,7 +40,13 @@ impl Writer for ModelWriter {
     fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String> {
         let runtime = self.runtime().ok_or_else(|| "no thread could be started for it".to_owned())?;
         // Rewritten words are best when they are the likeliest ones.
-        let request = ModelRequest { messages, max_tokens: Some(max_tokens), temperature: Some(0.0) };
+        let request = ModelRequest {
+            messages,
+            max_tokens: Some(max_tokens),
+            temperature: Some(0.0),
+            whole: true,
+            ..ModelRequest::default()
+        };
         let model = Arc::clone(&self.model);
         let (said, answer) = sync_channel(1);
         let task = runtime.spawn(async move {
@@ -48,8 +55,8 @@ impl Writer for ModelWriter {
         });
         match answer.recv_timeout(self.patience) {
             Ok(whole) => {
-                let (text, usage) = whole.map_err(|error| error.to_string())?;
-                Ok(Written { text, usage, cost: self.model.cost(usage) })
+                let Whole { text, spent, .. } = whole.map_err(|error| error.to_string())?;
+                Ok(Written { text, usage: spent.usage, cost: spent.cost })
             }
             Err(RecvTimeoutError::Timeout) => {
                 task.abort();
@@ -72,11 +79,49 @@ impl Drop for ModelWriter {
     }
 }
 
-/// What finding the passages of one request has taken of a language model.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What was taken of a language model.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spent {
     pub(crate) usage: Usage,
-    pub(crate) cost: Money,
+    /// None where a price is not known.
+    pub(crate) cost: Option<Money>,
+}
+
+impl Default for Spent {
+    fn default() -> Self {
+        Self { usage: Usage::default(), cost: Some(Money::ZERO) }
+    }
+}
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.usage += other.usage;
+        self.cost = both(self.cost, other.cost);
+    }
+}
+
+/// The sum, where both are known.
+pub(crate) fn both(left: Option<Money>, right: Option<Money>) -> Option<Money> {
+    [left, right].into_iter().sum()
+}
+
+/// What all tries cost, where all their prices are known; none where nobody told of any.
+pub(crate) fn cost(tries: &[Spending]) -> Option<Money> {
+    if tries.is_empty() { None } else { tries.iter().map(|spending| spending.cost).sum() }
+}
+
+/// Says who wrote in place of the planned model, where another one did.
+pub(crate) fn stand_in(planned: &str, tries: &[Spending]) -> Option<String> {
+    let last = tries.last().filter(|last| last.model != planned)?;
+    Some(format!("the model `{planned}` did not answer, and `{}` did", last.model))
+}
+
+/// All that a model said.
+pub(crate) struct Whole {
+    pub(crate) text: String,
+    pub(crate) spent: Spent,
+    /// Who said it, where the planned model did not.
+    pub(crate) stand_in: Option<String>,
 }
 
 /// A writer for one request, which keeps count.
@@ -99,22 +144,26 @@ impl Writer for Metered<'_> {
     fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String> {
         let written = self.writer.write(messages, max_tokens)?;
         let mut spent = self.spent.lock();
-        spent.usage += written.usage;
-        spent.cost += written.cost;
+        *spent += Spent { usage: written.usage, cost: written.cost };
         Ok(written)
     }
 }
 
-async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<(String, Usage), ModelError> {
+/// Waits for all that a model says.
+pub(crate) async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<Whole, ModelError> {
     let mut stream = model.stream(request).await?;
-    let (mut text, mut used) = (String::new(), Usage::default());
+    let (mut text, mut used, mut tries) = (String::new(), Usage::default(), Vec::new());
     while let Some(event) = stream.next().await {
         match event? {
             ModelEvent::Text(more) => text.push_str(&more),
+            ModelEvent::Spent(spending) => tries.push(spending),
             ModelEvent::Finished { usage, .. } => used = usage.unwrap_or(used),
+            // Nothing but words was asked for.
+            ModelEvent::Extra(_) => {}
         }
     }
-    Ok((text, used))
+    let spent = Spent { usage: used, cost: cost(&tries) };
+    Ok(Whole { text, spent, stand_in: stand_in(model.name(), &tries) })
 }
 
 #[cfg(test)]
@@ -130,7 +179,7 @@ mod tests {
         end: End,
     }
 
-    const USED: Usage = Usage { input_tokens: 30, output_tokens: 2 };
+    const USED: Usage = Usage { input_tokens: 30, cached_input_tokens: 0, output_tokens: 2 };
 
     #[derive(Clone, Copy)]
     enum End {
@@ -145,10 +194,6 @@ mod tests {
             "scripted"
         }
 
-        fn cost(&self, usage: Usage) -> Money {
-            Money::from_micros(usage.input_tokens + 10 * usage.output_tokens)
-        }
-
         fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
             assert_eq!((request.max_tokens, request.temperature), (Some(7), Some(0.0)));
             let failed = || ModelError::Unreachable { model: "scripted".into(), reason: "gone".into() };
@@ -157,9 +202,12 @@ mod tests {
                 stream::iter(self.pieces.iter().map(|piece| Ok(ModelEvent::Text((*piece).to_owned()))));
             Box::pin(async move {
                 let rest: ModelStream = match end {
-                    End::Finished => Box::pin(stream::once(async {
-                        Ok(ModelEvent::Finished { reason: "stop".to_owned(), usage: Some(USED) })
-                    })),
+                    End::Finished => {
+                        let cost = Some(Money::from_micros(50));
+                        let spending = Spending { model: "scripted".to_owned(), usage: USED, cost };
+                        let finished = ModelEvent::Finished { reason: "stop".to_owned(), usage: Some(USED) };
+                        Box::pin(stream::iter([Ok(ModelEvent::Spent(spending)), Ok(finished)]))
+                    }
                     End::Failed => Box::pin(stream::once(async move { Err(failed()) })),
                     End::Silent => Box::pin(stream::pending()),
                     End::Refused => return Err(failed()),
@@ -187,7 +235,7 @@ mod tests {
             match (writer(end).write(Vec::new(), 7), expected) {
                 (Ok(written), Ok(expected)) => {
                     assert_eq!((written.text.as_str(), written.usage), (expected, USED));
-                    assert_eq!(written.cost, Money::from_micros(50));
+                    assert_eq!(written.cost, Some(Money::from_micros(50)));
                 }
                 (Err(reason), Err(expected)) => assert!(reason.contains(expected), "{reason}"),
                 (outcome, _) => panic!("{outcome:?}"),
@@ -213,7 +261,7 @@ mod tests {
         for _ in 0..3 {
             metered.write(Vec::new(), 7).unwrap();
         }
-        let usage = Usage { input_tokens: 90, output_tokens: 6 };
-        assert_eq!(metered.spent(), Spent { usage, cost: Money::from_micros(150) });
+        let usage = Usage { input_tokens: 90, cached_input_tokens: 0, output_tokens: 6 };
+        assert_eq!(metered.spent(), Spent { usage, cost: Some(Money::from_micros(150)) });
     }
 }

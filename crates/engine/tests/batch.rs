@@ -120,7 +120,7 @@ impl LanguageModel for Reader {
                 json!({"answers": entries}).to_string()
             }
         };
-        let usage = Some(Usage { input_tokens: 1_000, output_tokens: 101 });
+        let usage = Some(Usage { input_tokens: 1_000, cached_input_tokens: 0, output_tokens: 101 });
         let finished = ModelEvent::Finished { reason: "stop".to_owned(), usage };
         let events: ModelStream = Box::pin(stream::iter([Ok(ModelEvent::Text(text)), Ok(finished)]));
         Box::pin(async { Ok(events) })

@@ -13,7 +13,7 @@ use std::thread;
 use burnish_engine::{
     AnswerEvent, Engine, EngineError, EngineSettings, IngestOptions, Parts, Pinned, Sampling,
 };
-use burnish_llm::{OpenAiModel, Settings};
+use burnish_llm::ModelSettings;
 use burnish_types::{
     Answer, Answerer, EmbedError, Embedder, Embedding, Filter, LanguageModel, Message, Query, Role, Strategy,
     SystemClock, Usage, UserContext,
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 const DIMENSIONS: usize = 64;
 /// What the model says that it takes, whatever it is asked.
-const USED: Usage = Usage { input_tokens: 40, output_tokens: 8 };
+const USED: Usage = Usage { input_tokens: 40, cached_input_tokens: 0, output_tokens: 8 };
 
 /// Adds a hashed vector for each word: texts that share words are near each other.
 struct WordVectors;
@@ -156,9 +156,9 @@ impl Model {
                 );
             }
         });
-        let mut settings = Settings::new(&url, "small");
-        settings.name = "small".to_owned();
-        Self { model: Arc::new(OpenAiModel::new(settings).unwrap()), asked }
+        let mut settings = ModelSettings::new("small", &url, "small");
+        settings.retries.tries = 1;
+        Self { model: Arc::new(burnish_llm::Model::new(&settings).unwrap()), asked }
     }
 
     /// The contents of the messages of the only request so far, which is forgotten.
@@ -285,7 +285,11 @@ fn a_model_writes_what_is_searched_for() {
     assert_eq!((&found.answer.evidence[0].title, found.answer.degraded), (&ada, None));
     assert_eq!(found.answer.usage, USED);
     // Two calls, one for the words to search with and one for the answer.
-    let twice = Usage { input_tokens: 2 * USED.input_tokens, output_tokens: 2 * USED.output_tokens };
+    let twice = Usage {
+        input_tokens: 2 * USED.input_tokens,
+        cached_input_tokens: 0,
+        output_tokens: 2 * USED.output_tokens,
+    };
     let written = runtime().block_on(answer(&engine, follow_up, pinned("rewritten")));
     assert_eq!(written.usage, twice);
 }

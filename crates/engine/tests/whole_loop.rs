@@ -122,6 +122,7 @@ async fn whole(mut answering: Answering) -> (String, Result<Answer, EngineError>
     while let Some(event) = answering.events.next().await {
         match event {
             Ok(AnswerEvent::Text(piece)) => text.push_str(&piece),
+            Ok(AnswerEvent::Extra(_)) => {}
             Ok(AnswerEvent::Done(answer)) => return (text, Ok(*answer)),
             Err(error) => return (text, Err(error)),
         }
@@ -427,7 +428,7 @@ fn filters_hold_for_every_strategy() {
 #[test]
 fn models_answer_degrade_and_break_off() {
     let text = |words: &str| Ok(ModelEvent::Text(words.to_owned()));
-    let usage = Usage { input_tokens: 30, output_tokens: 4 };
+    let usage = Usage { input_tokens: 30, cached_input_tokens: 0, output_tokens: 4, ..Usage::default() };
     let end = Ok(ModelEvent::Finished { reason: "length".to_owned(), usage: Some(usage) });
     let folder = tempfile::tempdir().unwrap();
     let library = write_library(folder.path());

@@ -71,6 +71,7 @@ impl Respondent {
         seen.tokens += tokens;
         let usage = |text: &str| Usage {
             input_tokens: tokens as u64,
+            cached_input_tokens: 0,
             output_tokens: self.embedder.count_tokens(text) as u64,
         };
         if garbles {

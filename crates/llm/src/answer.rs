@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use burnish_types::{ModelError, ModelEvent, Usage};
 use reqwest::Response;
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::openai::{Blame, chain};
+use crate::dialect::{Heard, Kind, Reply, Tokens, is_too_long};
+use crate::endpoint::{Blame, chain};
 use crate::sse::EventParser;
-use crate::wire::{Completion, Reply, message_of, status_of};
 
 /// The longest event or whole answer that is held.
 const HELD_BYTES: usize = 8 * 1024 * 1024;
@@ -21,28 +20,33 @@ const TAIL: Duration = Duration::from_secs(2);
 
 /// How long is waited for what.
 #[derive(Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct Waits {
     /// When the first words must have come.
     pub(crate) deadline: Instant,
     /// How long that was from the request on.
     pub(crate) first_token: Duration,
     /// The longest silence after them.
     pub(crate) idle: Duration,
+    /// When everything must have come.
+    pub(crate) end: Instant,
 }
 
 /// An answer that is being received.
 pub(crate) struct Answer {
     response: Response,
-    patience: Patience,
+    kind: Kind,
+    waits: Waits,
     blame: Blame,
     body: Body,
+    /// Bytes that may still come.
+    left: usize,
     ready: VecDeque<Result<ModelEvent, ModelError>>,
     /// Whether the model has said or thought something.
     speaking: bool,
     /// Characters so far.
     written: usize,
     finish_reason: Option<String>,
-    usage: Option<Usage>,
+    tokens: Tokens,
     /// When usage and `[DONE]` are no longer waited for, once the answer is complete.
     tail: Option<Instant>,
     /// Whether the server sent anything of an answer, words or not.
@@ -62,17 +66,19 @@ enum Body {
 }
 
 impl Answer {
-    pub(crate) fn new(response: Response, patience: Patience, blame: Blame) -> Self {
+    pub(crate) fn new(response: Response, kind: Kind, waits: Waits, most: usize, blame: Blame) -> Self {
         Self {
             response,
-            patience,
+            kind,
+            waits,
             blame,
             body: Body::Blank,
+            left: most,
             ready: VecDeque::new(),
             speaking: false,
             written: 0,
             finish_reason: None,
-            usage: None,
+            tokens: Tokens::default(),
             tail: None,
             answered: false,
             over: false,
@@ -92,6 +98,10 @@ impl Answer {
             let limit = self.limit(silent_since);
             match timeout_at(limit, self.response.chunk()).await {
                 Ok(Ok(Some(piece))) => {
+                    match self.left.checked_sub(piece.len()) {
+                        Some(left) => self.left = left,
+                        None => self.fail(self.blame.garbled("an answer that is longer than allowed")),
+                    }
                     self.take(&piece);
                     silent_since = Instant::now();
                 }
@@ -103,12 +113,14 @@ impl Answer {
     }
 
     fn limit(&self, silent_since: Instant) -> Instant {
-        let next_word =
-            if self.speaking { silent_since + self.patience.idle } else { self.patience.deadline };
-        self.tail.unwrap_or(next_word)
+        let next_word = if self.speaking { silent_since + self.waits.idle } else { self.waits.deadline };
+        self.tail.unwrap_or(next_word).min(self.waits.end)
     }
 
     fn take(&mut self, piece: &[u8]) {
+        if self.over {
+            return;
+        }
         let mut piece = piece;
         if let Body::Blank = self.body {
             let Some(start) = piece.iter().position(|byte| !byte.is_ascii_whitespace()) else { return };
@@ -146,34 +158,40 @@ impl Answer {
             return self.complete();
         }
         self.answered = true;
-        match Reply::parse(event) {
-            Ok(Reply::Completion(completion)) => self.read_completion(completion),
-            Ok(Reply::Error(error)) => self.read_error(&error),
+        match self.kind.read(event) {
+            Ok(Reply::Heard(heard)) => self.hear(heard),
+            Ok(Reply::Error { status, words }) => self.read_error(status, &words),
             Err(reason) => self.fail(self.blame.garbled(format!("{reason} in `{event}`"))),
         }
     }
 
     /// An error in place of words, whose own status says more than that of the response, if it has one.
-    fn read_error(&mut self, error: &Value) {
-        let status = status_of(error).unwrap_or_else(|| self.response.status().as_u16());
-        let words = message_of(error).unwrap_or_else(|| error.to_string());
-        self.fail(self.blame.refused(status, &words));
+    fn read_error(&mut self, status: Option<u16>, words: &str) {
+        let status = status.unwrap_or_else(|| self.response.status().as_u16());
+        let error = match is_too_long(status, words) {
+            true => self.blame.too_long(words),
+            false => self.blame.refused(status, words, None),
+        };
+        self.fail(error);
     }
 
-    fn read_completion(&mut self, completion: Completion) {
-        if let Some(usage) = completion.usage {
-            self.usage = Some(usage.into());
-        }
-        let Some(choice) = completion.choices.into_iter().next() else { return };
-        let text = choice.text();
-        self.speaking |= !text.is_empty() || choice.is_reasoning();
+    fn hear(&mut self, heard: Heard) {
+        let Heard { text, extra, thinks, finish_reason, usage, last, .. } = heard;
+        self.tokens.update(usage);
+        self.speaking |= !text.is_empty() || !extra.is_empty() || thinks;
         self.written += text.chars().count();
         if !text.is_empty() {
             self.ready.push_back(Ok(ModelEvent::Text(text)));
         }
-        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+        if !extra.is_empty() {
+            self.ready.push_back(Ok(ModelEvent::Extra(extra)));
+        }
+        if let Some(reason) = finish_reason {
             self.finish_reason = Some(reason);
             self.tail.get_or_insert_with(|| Instant::now() + TAIL);
+        }
+        if last {
+            self.complete();
         }
     }
 
@@ -210,13 +228,13 @@ impl Answer {
 
     fn read_document(&mut self, document: &[u8]) {
         let words = String::from_utf8_lossy(document);
-        match Reply::parse(&words) {
-            Ok(Reply::Error(error)) => self.read_error(&error),
-            Ok(Reply::Completion(completion)) if completion.choices.is_empty() => {
-                self.fail(self.blame.garbled(format!("a JSON document without a choice: `{words}`")));
+        match self.kind.read(&words) {
+            Ok(Reply::Error { status, words }) => self.read_error(status, &words),
+            Ok(Reply::Heard(heard)) if !heard.answers => {
+                self.fail(self.blame.garbled(format!("a JSON document without an answer: `{words}`")));
             }
-            Ok(Reply::Completion(completion)) => {
-                self.read_completion(completion);
+            Ok(Reply::Heard(heard)) => {
+                self.hear(heard);
                 self.complete();
             }
             Err(reason) => self.fail(self.blame.garbled(format!("{reason} in `{words}`"))),
@@ -231,16 +249,20 @@ impl Answer {
         let error = match self.speaking {
             true => self.blame.unreachable(format!(
                 "nothing came for {:?} after {} characters",
-                self.patience.idle, self.written
+                self.waits.idle, self.written
             )),
-            false => self.blame.slow_start(self.patience.first_token),
+            false => self.blame.slow_start(self.waits.first_token),
         };
         self.fail(error);
     }
 
     fn complete(&mut self) {
+        if self.over {
+            return;
+        }
         let reason = self.finish_reason.take().unwrap_or_else(|| "stop".to_owned());
-        self.ready.push_back(Ok(ModelEvent::Finished { reason, usage: self.usage }));
+        let usage: Option<Usage> = self.tokens.usage();
+        self.ready.push_back(Ok(ModelEvent::Finished { reason, usage }));
         self.over = true;
     }
 

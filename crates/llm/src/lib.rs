@@ -1,11 +1,24 @@
-//! Language models over OpenAI-compatible endpoints, streaming. What is asked, and which model is asked, is
-//! decided elsewhere.
+//! Language models over the endpoints of any provider, streaming, and made to bear with what goes wrong there. What is
+//! asked, and which model is asked, is decided elsewhere.
 
 mod answer;
-mod openai;
+mod dialect;
+mod endpoint;
+mod flight;
+mod model;
+mod pool;
+mod prices;
+mod session;
 mod settings;
 mod sse;
-mod wire;
+mod state;
+mod tokens;
 
-pub use openai::OpenAiModel;
-pub use settings::{ApiKey, Settings, SettingsError};
+pub use dialect::{GoingOn, Kind};
+pub use model::Model;
+pub use prices::known_price;
+pub use settings::{
+    ApiKey, EndpointSettings, Limits, ModelSettings, Patience, Retries, SettingsError, SingleFlight,
+};
+pub use state::budget::{Budget, Cap, Period};
+pub use state::choice::Balance;

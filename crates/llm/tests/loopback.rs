@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use burnish_llm::{ApiKey, OpenAiModel, Settings, SettingsError};
+use burnish_llm::{ApiKey, Model, ModelSettings, SettingsError};
 use burnish_types::{LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Role, Usage};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -61,13 +61,14 @@ async fn read_request(connection: &mut TcpStream) -> String {
     }
 }
 
-fn model(base_url: &str, patience: Duration) -> OpenAiModel {
-    let mut settings = Settings::new(base_url, "provider/model-1");
-    settings.name = "one".to_owned();
-    settings.api_key = Some(ApiKey::new(KEY));
-    settings.first_token_timeout = patience;
-    settings.idle_timeout = patience;
-    OpenAiModel::new(settings).unwrap()
+/// A model that is tried once.
+fn model(base_url: &str, patience: Duration) -> Model {
+    let mut settings = ModelSettings::new("one", base_url, "provider/model-1");
+    settings.endpoints[0].api_key = Some(ApiKey::new(KEY));
+    settings.patience.first_token = patience;
+    settings.patience.idle = patience;
+    settings.retries.tries = 1;
+    Model::new(&settings).unwrap()
 }
 
 fn request() -> ModelRequest {
@@ -76,6 +77,7 @@ fn request() -> ModelRequest {
         messages: vec![message(Role::System, "Be brief."), message(Role::User, "Hi?")],
         max_tokens: Some(200),
         temperature: Some(0.25),
+        ..ModelRequest::default()
     }
 }
 
@@ -101,6 +103,7 @@ async fn ask(pieces: Vec<Vec<u8>>, then: Then, patience: Duration) -> Told {
                         text.push_str(&more);
                     }
                     Ok(ModelEvent::Finished { reason, usage }) => ends.push(Ok((reason, usage))),
+                    Ok(ModelEvent::Extra(_) | ModelEvent::Spent(_)) => {}
                     Err(error) => ends.push(Err(error)),
                 }
             }
@@ -130,7 +133,7 @@ const USAGE: &str =
 const DONE: &str = "data: [DONE]\n\n";
 
 fn used() -> Option<Usage> {
-    Some(Usage { input_tokens: 9, output_tokens: 4 })
+    Some(Usage { input_tokens: 9, output_tokens: 4, ..Usage::default() })
 }
 
 #[tokio::test]
@@ -210,12 +213,12 @@ async fn refusals_keep_their_status_and_words() {
             402,
             "No credit",
         ),
-        (format!("{OPEN}{}{overloaded}", text("Well, ")), 529, "Overloaded"),
+        (format!("{OPEN}{overloaded}"), 529, "Overloaded"),
         (format!("{OPEN}data: {{\"error\":\"It broke\"}}\n\n{DONE}"), 200, "It broke"),
     ];
     for (response, expected_status, expected) in cases {
         match told(&response).await.end {
-            Err(ModelError::Refused { model, status, reason }) => {
+            Err(ModelError::Refused { model, status, reason, .. }) => {
                 assert_eq!((model.as_str(), status, reason.as_str()), ("one", expected_status, expected));
             }
             end => panic!("{end:?} for {response}"),
@@ -276,6 +279,9 @@ async fn patience_ends() {
         let end = ask(pieces, Then::Hold, short).await.end;
         match end {
             Err(ModelError::Unreachable { reason, .. }) => assert_eq!(reason, expected),
+            Err(ModelError::Interrupted { characters: 6, reason, .. }) => {
+                assert!(reason.contains(expected), "{reason}");
+            }
             end => panic!("{end:?} instead of {expected}"),
         }
     }
@@ -302,12 +308,12 @@ async fn nobody_listening_is_unreachable() {
 
 #[test]
 fn keys_are_never_shown() {
-    let mut settings = Settings::new("http://127.0.0.1:1/v1", "m");
-    settings.api_key = Some(ApiKey::new(KEY));
+    let mut settings = ModelSettings::new("m", "http://127.0.0.1:1/v1", "m");
+    settings.endpoints[0].api_key = Some(ApiKey::new(KEY));
     assert!(!format!("{settings:?}").contains(KEY));
-    assert!(!format!("{:?}", OpenAiModel::new(settings.clone()).unwrap()).contains(KEY));
+    assert!(!format!("{:?}", Model::new(&settings).unwrap()).contains(KEY));
     for key in ["", " ", "sk-\n1"] {
-        settings.api_key = Some(ApiKey::new(key));
-        assert!(matches!(OpenAiModel::new(settings.clone()), Err(SettingsError::Key(_))), "{key:?}");
+        settings.endpoints[0].api_key = Some(ApiKey::new(key));
+        assert!(matches!(Model::new(&settings), Err(SettingsError::Key(_))), "{key:?}");
     }
 }

@@ -77,8 +77,8 @@ pub struct Written {
     pub text: String,
     /// Tokens read and written, as far as the provider tells.
     pub usage: Usage,
-    /// What they cost.
-    pub cost: Money,
+    /// What they cost; none where no price is known.
+    pub cost: Option<Money>,
 }
 
 /// Where a strategy reads the text of what it found.

@@ -36,6 +36,8 @@ pub(crate) enum Code {
     StrategyNotFound,
     /// Too much is going on.
     Overloaded,
+    /// The language model has all the requests that it may have.
+    ModelBusy,
     /// It took too long.
     Timeout,
     /// The disk is full.
@@ -62,6 +64,7 @@ impl Code {
             Self::NotFound | Self::ModelNotFound | Self::StrategyNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Overloaded | Self::ReadOnly | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ModelBusy => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
@@ -144,7 +147,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(self.body())).into_response();
-        if self.code == Code::Overloaded {
+        if matches!(self.code, Code::Overloaded | Code::ModelBusy) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -176,6 +179,8 @@ impl From<EngineError> for ApiError {
                     "the data directory cannot be written: nothing was stored; check its permissions";
                 Self::new(Code::ReadOnly, message)
             }
+            EngineError::Model(ModelError::Busy { .. }) => Self::new(Code::ModelBusy, message),
+            EngineError::Model(ModelError::Unsupported { .. }) => Self::new(Code::InvalidValue, message),
             EngineError::Model(error) => {
                 tracing::error!(error = message, "a language model failed");
                 Self::new(Code::UpstreamFailed, model_failure(&error))
@@ -204,6 +209,12 @@ fn model_failure(error: &ModelError) -> String {
             format!("the model `{model}` refused with status {status}")
         }
         ModelError::Garbled { model, .. } => format!("the model `{model}` sent what cannot be understood"),
+        ModelError::TooLong { model, .. } => format!("the prompt is too long for the model `{model}`"),
+        ModelError::Interrupted { model, characters, .. } => format!(
+            "the answer of the model `{model}` broke off after {characters} characters, and nobody could go on from there"
+        ),
+        ModelError::OverBudget { model, .. } => format!("the budget of the model `{model}` is used up"),
+        ModelError::Busy { .. } | ModelError::Unsupported { .. } => error.to_string(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Figures for Prometheus.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use burnish_types::{Prediction, Strategy, Totals};
+use burnish_types::{EndpointFigures, Prediction, Strategy, Totals};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -37,6 +37,20 @@ struct ByStrategy {
     strategy: String,
 }
 
+/// An endpoint of a language model, in the terms of OpenTelemetry's conventions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByEndpoint {
+    gen_ai_request_model: String,
+    server_address: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByError {
+    gen_ai_request_model: String,
+    server_address: String,
+    error_type: &'static str,
+}
+
 type Seconds = Family<Route, Histogram, fn() -> Histogram>;
 type Quality = Family<ByStrategy, Gauge<f64, AtomicU64>>;
 
@@ -50,6 +64,64 @@ pub(crate) struct Metrics {
     decisions: Gauge,
     outcomes: Gauge,
     quality: Quality,
+    model: ModelFigures,
+}
+
+/// What is seen of the endpoints of language models; counted there, and copied here when it is asked for.
+#[derive(Default)]
+struct ModelFigures {
+    requests: Family<ByEndpoint, Counter>,
+    retries: Family<ByEndpoint, Counter>,
+    hedges: Family<ByEndpoint, Counter>,
+    errors: Family<ByError, Counter>,
+    breaker: Family<ByEndpoint, Gauge>,
+    in_flight: Family<ByEndpoint, Gauge>,
+    first_token: Family<ByEndpoint, Gauge<f64, AtomicU64>>,
+}
+
+impl ModelFigures {
+    fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("gen_ai_client");
+        registry.register("requests", "Requests sent to an endpoint", self.requests.clone());
+        registry.register("retries", "Those sent since others failed", self.retries.clone());
+        registry.register("hedges", "Those sent since another was slow", self.hedges.clone());
+        registry.register("errors", "What went wrong, by kind", self.errors.clone());
+        registry.register("breaker", "0: in use, 1: on trial, 2: left alone", self.breaker.clone());
+        registry.register("in_flight", "Requests under way", self.in_flight.clone());
+        registry.register(
+            "time_to_first_token_seconds",
+            "Moving average of the time until the first words",
+            self.first_token.clone(),
+        );
+    }
+
+    fn take(&self, figures: &EndpointFigures) {
+        let label = ByEndpoint {
+            gen_ai_request_model: figures.model.clone(),
+            server_address: figures.endpoint.clone(),
+        };
+        let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        raise(&self.requests.get_or_create(&label), figures.requests);
+        raise(&self.retries.get_or_create(&label), figures.retries);
+        raise(&self.hedges.get_or_create(&label), figures.hedges);
+        for &(error_type, count) in &figures.errors {
+            let ByEndpoint { gen_ai_request_model, server_address } = label.clone();
+            raise(
+                &self.errors.get_or_create(&ByError { gen_ai_request_model, server_address, error_type }),
+                count,
+            );
+        }
+        self.breaker.get_or_create(&label).set(figures.breaker.into());
+        self.in_flight.get_or_create(&label).set(whole(figures.in_flight));
+        if let Some(seconds) = figures.first_token_seconds {
+            self.first_token.get_or_create(&label).set(seconds);
+        }
+    }
+}
+
+/// Brings a counter to what was counted elsewhere; it never falls.
+fn raise(counter: &Counter, count: u64) {
+    counter.inner().fetch_max(count, Ordering::Relaxed);
 }
 
 impl Default for Metrics {
@@ -64,6 +136,7 @@ impl Default for Metrics {
             decisions: Gauge::default(),
             outcomes: Gauge::default(),
             quality: Quality::default(),
+            model: ModelFigures::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Requests by route, method and status", metrics.requests.clone());
@@ -77,13 +150,19 @@ impl Default for Metrics {
         registry.register("decisions", "Decisions in the log", metrics.decisions.clone());
         registry.register("outcomes", "Outcomes in the log", metrics.outcomes.clone());
         registry.register("strategy_quality", "Expected quality by strategy", metrics.quality.clone());
+        metrics.model.register(registry);
         metrics
     }
 }
 
 impl Metrics {
     /// Everything, in the text form of OpenMetrics.
-    pub(crate) fn encode(&self, totals: Totals, learned: &[(Strategy, Prediction)]) -> String {
+    pub(crate) fn encode(
+        &self,
+        totals: Totals,
+        learned: &[(Strategy, Prediction)],
+        endpoints: &[EndpointFigures],
+    ) -> String {
         for (gauge, value) in [
             (&self.documents, totals.documents),
             (&self.chunks, totals.chunks),
@@ -96,6 +175,7 @@ impl Metrics {
             let label = ByStrategy { strategy: strategy.to_string() };
             self.quality.get_or_create(&label).set(prediction.quality);
         }
+        endpoints.iter().for_each(|endpoint| self.model.take(endpoint));
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);

@@ -155,7 +155,7 @@ async fn answered(app: &App, text: &str, model: &str) -> Result<AnswerView, ApiE
     let pinned = pinned(&app.engine, model)?;
     let question = Question { text: text.to_owned(), param: "q", ..Question::default() };
     let query = question.into_query(&app.settings)?;
-    let answering = app.engine.answer(query, pinned, Sampling::default()).await?;
+    let answering = app.engine.answer(query, pinned, Sampling { whole: true, ..Sampling::default() }).await?;
     let (decision, mut events, mut answer) = (answering.decision, answering.events, None);
     while let Some(event) = events.try_next().await? {
         if let AnswerEvent::Done(whole) = event {

@@ -11,13 +11,23 @@ use crate::{ChunkId, DocumentId, Location, Money, Timestamp};
 pub struct Usage {
     /// Tokens of the prompt.
     pub input_tokens: u64,
+    /// Those of them that the provider had in its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_input_tokens: u64,
     /// Tokens of the answer.
     pub output_tokens: u64,
+}
+
+/// Most prompts are in no cache, and what was stored before caches were counted says nothing of them.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cached_input_tokens = self.cached_input_tokens.saturating_add(other.cached_input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
     }
 }
@@ -60,13 +70,13 @@ pub struct Lifted {
     /// How many found that it does not.
     pub rejected_by: u32,
     /// How many passed it over on the way to another passage, and said nothing else of it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_nobody")]
     pub passed_by: u32,
 }
 
 /// Most passages were passed over by nobody.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
-fn is_zero(count: &u32) -> bool {
+fn is_nobody(count: &u32) -> bool {
     *count == 0
 }
 
@@ -126,8 +136,8 @@ pub struct Answer {
     pub evidence: Vec<Evidence>,
     /// Tokens of the model, where one wrote: the answer, or what was searched for.
     pub usage: Usage,
-    /// What that cost.
-    pub cost: Money,
+    /// What the models cost; none where a price is not known.
+    pub cost: Option<Money>,
     /// How long each stage took, in order.
     pub timings: Vec<StageTiming>,
     /// Why the plan could not be followed to the letter, where it could not.

@@ -28,7 +28,8 @@ pub use hash::fnv1a;
 pub use id::{ChunkId, DocumentId, Generation, InvalidRequestId, RequestId};
 pub use index::{Condition, Filter, Hit, IndexError, IndexedChunk, LexicalIndex, VectorIndex};
 pub use model::{
-    BoxFuture, BoxStream, LanguageModel, Message, ModelError, ModelEvent, ModelRequest, ModelStream, Role,
+    BoxFuture, BoxStream, EndpointFigures, LanguageModel, Message, ModelError, ModelEvent, ModelRequest,
+    ModelStream, Price, Role, Spending,
 };
 pub use money::Money;
 pub use outcome::{Judgement, Outcome};

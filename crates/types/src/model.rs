@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{Money, Usage};
+use crate::{Money, Timestamp, Usage};
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -36,7 +38,7 @@ pub struct Message {
 }
 
 /// What a model is asked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelRequest {
     /// The conversation, oldest message first.
     pub messages: Vec<Message>,
@@ -44,6 +46,45 @@ pub struct ModelRequest {
     pub max_tokens: Option<u32>,
     /// From 0 (precise) to 2 (free).
     pub temperature: Option<f32>,
+    /// Whether nothing is shown before the end, so that an answer that breaks off can be begun anew.
+    pub whole: bool,
+    /// What else OpenAI's API knows, such as `tools` and `response_format`, in its words.
+    pub passthrough: Map<String, Value>,
+    /// The messages after the first one as OpenAI's API has them, where text alone does not say all of them: with
+    /// images, or calls of tools.
+    pub verbatim: Vec<Value>,
+}
+
+/// What a million tokens cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    /// Of the prompt.
+    pub input: Money,
+    /// Of that part of the prompt that the provider had in its cache.
+    pub cached_input: Money,
+    /// Of the answer.
+    pub output: Money,
+}
+
+impl Price {
+    /// What `usage` costs.
+    pub fn of(&self, usage: Usage) -> Money {
+        let cached = usage.cached_input_tokens.min(usage.input_tokens);
+        self.input.for_tokens(usage.input_tokens - cached)
+            + self.cached_input.for_tokens(cached)
+            + self.output.for_tokens(usage.output_tokens)
+    }
+}
+
+/// What one try of a provider took. A failed try may cost, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spending {
+    /// The model that was tried, by the name that users pin.
+    pub model: String,
+    /// Its tokens: as the provider told, or estimated where it did not come to that.
+    pub usage: Usage,
+    /// What they cost; none where no price is known.
+    pub cost: Option<Money>,
 }
 
 /// What a model says while it answers.
@@ -51,6 +92,10 @@ pub struct ModelRequest {
 pub enum ModelEvent {
     /// More text.
     Text(String),
+    /// What is said beside text, such as `tool_calls`, as a delta of OpenAI's API has it.
+    Extra(Map<String, Value>),
+    /// A try of a provider is over. An answer may take several, and of several models.
+    Spent(Spending),
     /// The end, with what was used, where the provider tells.
     Finished {
         /// `stop`, `length` or what else the provider said.
@@ -61,7 +106,7 @@ pub enum ModelEvent {
 }
 
 /// Why a model did not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ModelError {
     /// The endpoint can't be reached, broke off, or was too slow.
     #[error("the model `{model}` could not be reached: {reason}")]
@@ -80,6 +125,8 @@ pub enum ModelError {
         status: u16,
         /// The provider's words, shortened.
         reason: String,
+        /// When it may be asked again, if it says so.
+        retry_after: Option<Duration>,
     },
     /// The provider's words can't be understood.
     #[error("the model `{model}` sent what cannot be understood: {reason}")]
@@ -89,21 +136,94 @@ pub enum ModelError {
         /// What was wrong.
         reason: String,
     },
+    /// The prompt is longer than the model can read.
+    #[error("the prompt is too long for the model `{model}`: {reason}")]
+    TooLong {
+        /// The model.
+        model: String,
+        /// The provider's words, shortened.
+        reason: String,
+    },
+    /// The answer broke off after some text was given out, and nobody could go on from there.
+    #[error("the answer of the model `{model}` broke off after {characters} characters: {reason}")]
+    Interrupted {
+        /// The model.
+        model: String,
+        /// How much was given out.
+        characters: usize,
+        /// What happened, and why nobody went on.
+        reason: String,
+    },
+    /// As many requests as are allowed are under way and waiting.
+    #[error("the model `{model}` has all the requests that it may have; try again in {} s", retry_after.as_secs())]
+    Busy {
+        /// The model.
+        model: String,
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
+    /// What may be spent is spent.
+    #[error("the budget of the model `{model}` is used up: {reason}")]
+    OverBudget {
+        /// The model.
+        model: String,
+        /// Which budget, and until when.
+        reason: String,
+    },
+    /// The request wants what the provider can't do, or is larger than allowed.
+    #[error("the model `{model}` cannot be asked this: {reason}")]
+    Unsupported {
+        /// The model.
+        model: String,
+        /// What it is, and what to do.
+        reason: String,
+    },
 }
 
 /// An answer while it is being written.
 pub type ModelStream = BoxStream<'static, Result<ModelEvent, ModelError>>;
+
+/// What has been seen of one endpoint of a model since the start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EndpointFigures {
+    /// The model, as users pin it.
+    pub model: String,
+    /// The endpoint's host and port, and its place among the model's.
+    pub endpoint: String,
+    /// Requests that it was sent.
+    pub requests: u64,
+    /// Those of them that were sent since others failed.
+    pub retries: u64,
+    /// Those of them that were sent since another was slow.
+    pub hedges: u64,
+    /// What went wrong, by kind.
+    pub errors: Vec<(&'static str, u64)>,
+    /// 0: it is used, 1: it is tried, 2: it is left alone.
+    pub breaker: u8,
+    /// Moving average of the time until the first words, in seconds, quick to rise; none before the first.
+    pub first_token_seconds: Option<f64>,
+    /// Requests that are under way.
+    pub in_flight: u64,
+}
 
 /// A language model behind whatever provider.
 pub trait LanguageModel: Send + Sync {
     /// The model's name, as users pin it.
     fn name(&self) -> &str;
 
-    /// What `usage` costs; nothing where the model has no price.
-    fn cost(&self, _usage: Usage) -> Money {
-        Money::ZERO
-    }
-
     /// Starts an answer; resolves once the provider has accepted the request.
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>>;
+
+    /// What has been seen of its endpoints.
+    fn figures(&self) -> Vec<EndpointFigures> {
+        Vec::new()
+    }
+
+    /// The time from which on spending counts towards one of its budgets; none where it has none.
+    fn budgeted_since(&self, _now: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    /// Counts what was spent before this process began towards its budgets.
+    fn count_earlier(&self, _at: Timestamp, _cost: Option<Money>) {}
 }

@@ -32,6 +32,11 @@ impl Money {
         self.micros
     }
 
+    /// What is left after `other`, nothing at least.
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self { micros: self.micros.saturating_sub(other.micros) }
+    }
+
     /// What `tokens` cost at `self` for a million of them, rounded up.
     pub const fn for_tokens(self, tokens: u64) -> Self {
         let micros = (self.micros as u128 * tokens as u128).div_ceil(1_000_000);

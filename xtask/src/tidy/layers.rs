@@ -11,7 +11,7 @@ use crate::finding::Finding;
 
 /// The crates from the bottom up; each may use those of lower layers, and none of its own.
 const LAYERS: [&[&str]; 5] = [
-    &["types"],
+    &["types", TEST_PROVIDER],
     &[
         "ingest",
         "embedding",
@@ -29,6 +29,9 @@ const LAYERS: [&[&str]; 5] = [
     &["eval", "server"],
     &["cli"],
 ];
+
+/// Stands in for providers of language models, and is never a part of the product.
+const TEST_PROVIDER: &str = "test-provider";
 
 const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
@@ -69,9 +72,9 @@ fn check_manifest(file: &Path, text: &str, manifest: &Table, shared: &Table) -> 
     if short_name(name).is_none_or(|short| layer(short).is_none()) && name != "xtask" {
         findings.push(Finding::at(file, line_of(text, "name"), unknown(name)));
     }
-    for (key, package) in dependencies(manifest, shared) {
+    for (key, package, table) in dependencies(manifest, shared) {
         if let Some(short) = short_name(&package)
-            && let Some(message) = breach(name, short)
+            && let Some(message) = breach(name, short).or_else(|| product_breach(name, short, table))
         {
             findings.push(Finding::at(file, line_of(text, &key), message));
         }
@@ -79,14 +82,17 @@ fn check_manifest(file: &Path, text: &str, manifest: &Table, shared: &Table) -> 
     findings
 }
 
-/// Keys of a manifest's dependencies of every kind and for every target, with the packages they stand for.
-fn dependencies(manifest: &Table, shared: &Table) -> Vec<(String, String)> {
+/// Keys of a manifest's dependencies of every kind and for every target, with the packages they stand for and the
+/// table that they stand in.
+fn dependencies(manifest: &Table, shared: &Table) -> Vec<(String, String, &'static str)> {
     let targets = manifest.get("target").and_then(Value::as_table);
     let targets = targets.into_iter().flat_map(Table::values).filter_map(Value::as_table);
-    let tables =
-        std::iter::once(manifest).chain(targets).flat_map(|table| TABLES.map(|name| table.get(name)));
-    let entries = tables.flatten().filter_map(Value::as_table).flatten();
-    entries.map(|(key, value)| (key.clone(), package(key, value, shared))).collect()
+    let tables = std::iter::once(manifest)
+        .chain(targets)
+        .flat_map(|table| TABLES.map(|name| Some((name, table.get(name)?.as_table()?))));
+    let entries =
+        tables.flatten().flat_map(|(name, table)| table.iter().map(move |(key, value)| (key, value, name)));
+    entries.map(|(key, value, name)| (key.clone(), package(key, value, shared), name)).collect()
 }
 
 /// The package that a dependency stands for, which may have another name than its key.
@@ -110,6 +116,14 @@ fn breach(name: &str, used: &str) -> Option<String> {
             "`{short}` uses `{used}`, against the direction of dependencies: it may use {allowed}; \
              put what both need in `types`, or join them in a crate above"
         )
+    })
+}
+
+/// What is wrong with the package `name` using our crate `used` in the table `table`, though it lies below.
+fn product_breach(name: &str, used: &str, table: &str) -> Option<String> {
+    (used == TEST_PROVIDER && table != "dev-dependencies").then(|| {
+        let name = short_name(name).unwrap_or(name);
+        format!("`{name}` uses `{used}` in the product: it stands in for providers in tests alone, as a dev-dependency")
     })
 }
 
@@ -189,6 +203,19 @@ mod tests {
             let expected =
                 format!("crates/x/Cargo.toml:{line}: `{name}` uses `{used}`, against the direction");
             assert!(found.len() == 1 && found[0].starts_with(&expected), "{expected}\n{found:?}");
+        }
+    }
+
+    #[test]
+    fn the_test_provider_is_for_tests_alone() {
+        let manifest = |table: &str| {
+            format!("[package]\nname = \"burnish-llm\"\n[{table}]\nburnish-test-provider.workspace = true\n")
+        };
+        assert_eq!(findings("crates/x/Cargo.toml", &manifest("dev-dependencies")), [""; 0]);
+        for table in ["dependencies", "build-dependencies", "target.'cfg(unix)'.dependencies"] {
+            let found = findings("crates/x/Cargo.toml", &manifest(table));
+            let expected = "crates/x/Cargo.toml:4: `llm` uses `test-provider` in the product";
+            assert!(found.len() == 1 && found[0].starts_with(expected), "{table}: {found:?}");
         }
     }
 

@@ -59,12 +59,13 @@ pub(crate) fn run(
         model.map(|name| if name == "extractive" { Answerer::Extractive } else { Answerer::Model(name) });
     let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer };
     let (decision, answer) = runtime()?.block_on(async {
-        let mut answering = engine.answer(question(query, top_k), pinned, Sampling::default()).await?;
+        let sampling = Sampling { whole: context.json, ..Sampling::default() };
+        let mut answering = engine.answer(question(query, top_k), pinned, sampling).await?;
         let mut whole = None;
         while let Some(event) = answering.events.next().await {
             match event? {
                 AnswerEvent::Text(text) if !context.json => output::stream(&text)?,
-                AnswerEvent::Text(_) => {}
+                AnswerEvent::Text(_) | AnswerEvent::Extra(_) => {}
                 AnswerEvent::Done(answer) => whole = Some(*answer),
             }
         }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use burnish_engine::{Ask, BatchQuestion, BatchVerdict, Batched, EngineError, Sampling};
 use burnish_types::{BatchStanding, BatchState, Message, RequestId};
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use utoipa::{IntoParams, ToSchema};
 
 use super::chat::{ChatMessage, ChatResponse, Extension, Head, check_sampling, split};
@@ -290,7 +291,7 @@ fn question(app: &App, item: BatchItem, model: &str, common: &Extension) -> Resu
     let ask = Ask {
         query: question.into_query(&app.settings)?,
         pinned: pinned(&app.engine, &model)?,
-        sampling: Sampling { max_tokens, temperature },
+        sampling: Sampling { max_tokens, temperature, whole: true, ..Sampling::default() },
     };
     Ok(BatchQuestion { custom_id, model, ask })
 }
@@ -300,7 +301,7 @@ fn entry(index: usize, question: BatchQuestion, answered: Result<Batched, Engine
     let empty = BatchEntry { index, custom_id, together: None, response: None, error: None };
     match answered {
         Ok(Batched { decision, answer, together }) => {
-            let response = Head::of(&decision, model).whole(&answer);
+            let response = Head::of(&decision, model).whole(&answer, Map::new());
             BatchEntry { together: Some(together), response: Some(response), ..empty }
         }
         Err(error) => BatchEntry { error: Some(ApiError::from(error).body().error), ..empty },
@@ -319,8 +320,9 @@ async fn recalled(
     Ok(match verdict {
         BatchVerdict::Answered { request, together } => {
             let stored = app.engine.decision(request).await?;
-            let response = stored
-                .and_then(|stored| Some(Head::of(&stored.decision, model).whole(stored.answer.as_ref()?)));
+            let response = stored.and_then(|stored| {
+                Some(Head::of(&stored.decision, model).whole(stored.answer.as_ref()?, Map::new()))
+            });
             BatchEntry { together: Some(together), response, ..empty }
         }
         BatchVerdict::Failed { code, message } => {

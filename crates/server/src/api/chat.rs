@@ -1,5 +1,6 @@
 //! `/v1/chat/completions`: answers from the documents, in OpenAI's shape, whole or as a stream.
 
+mod extras;
 mod messages;
 mod response;
 
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use burnish_engine::{AnswerEvent, Answering, EngineError, Sampling};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -22,7 +24,8 @@ use crate::wire::{Filter, User};
 pub(super) use messages::{ChatMessage, split};
 pub(super) use response::{ChatResponse, Head};
 
-/// A conversation whose last question is to be answered. Fields of OpenAI's that are not named here are let pass.
+/// A conversation whose last question is to be answered. Fields of OpenAI's that are not named here, such as `tools`
+/// and `response_format`, go to the language model as they are.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ChatRequest {
     /// `burnish` lets the planner decide, `burnish/…` pins a strategy, `burnish/extractive` answers by quotation,
@@ -44,6 +47,9 @@ pub(crate) struct ChatRequest {
     /// The person who asks, in the caller's own terms.
     user: Option<String>,
     burnish: Option<Extension>,
+    #[serde(flatten)]
+    #[schema(value_type = Object, additional_properties)]
+    rest: Map<String, Value>,
 }
 
 /// How a stream ends.
@@ -71,15 +77,17 @@ pub(crate) struct Extension {
     responses(
         (status = 200, body = ChatResponse, description = "With `stream`, server-sent events that end with `[DONE]`"),
         (status = 400, body = ErrorBody, description = "A value can't be taken"),
-        (status = 404, body = ErrorBody, description = "No model has this name")
+        (status = 404, body = ErrorBody, description = "No model has this name"),
+        (status = 429, body = ErrorBody, description = "The model has all the requests that it may have")
     )
 )]
 pub(super) async fn complete(
     State(app): State<App>,
-    Body(request): Body<ChatRequest>,
+    Body(mut request): Body<ChatRequest>,
 ) -> Result<Response, ApiError> {
-    let sampling = sampling(&request)?;
+    let mut sampling = sampling(&mut request)?;
     let pinned = super::models::pinned(&app.engine, &request.model)?;
+    sampling.verbatim = messages::verbatim(&request.messages);
     let (text, param, conversation) = split(request.messages)?;
     let Extension { top_k, filter, user, target_quality } = request.burnish.unwrap_or_default();
     let user = user.or_else(|| request.user.map(User::named));
@@ -105,13 +113,21 @@ pub(super) async fn complete(
     Ok(response)
 }
 
-fn sampling(request: &ChatRequest) -> Result<Sampling, ApiError> {
+fn sampling(request: &mut ChatRequest) -> Result<Sampling, ApiError> {
     if let Some(n) = request.n.filter(|&n| n != 1) {
         return Err(ApiError::invalid("n", format!("one answer can be had, not {n}")));
     }
     let max_tokens = request.max_completion_tokens.or(request.max_tokens);
     check_sampling(request.temperature, max_tokens)?;
-    Ok(Sampling { max_tokens, temperature: request.temperature })
+    let mut passthrough = std::mem::take(&mut request.rest);
+    passthrough.retain(|_, value| !value.is_null());
+    Ok(Sampling {
+        max_tokens,
+        temperature: request.temperature,
+        whole: !request.stream.unwrap_or(false),
+        passthrough,
+        verbatim: Vec::new(),
+    })
 }
 
 /// Refuses what no model takes.
@@ -128,9 +144,12 @@ pub(super) fn check_sampling(temperature: Option<f32>, max_tokens: Option<u32>) 
 
 async fn whole(head: Head, answering: Answering) -> Result<ChatResponse, ApiError> {
     let mut events = answering.events;
+    let mut extra = Map::new();
     while let Some(event) = events.try_next().await? {
-        if let AnswerEvent::Done(answer) = event {
-            return Ok(head.whole(&answer));
+        match event {
+            AnswerEvent::Text(_) => {}
+            AnswerEvent::Extra(more) => extras::merge(&mut extra, more),
+            AnswerEvent::Done(answer) => return Ok(head.whole(&answer, extra)),
         }
     }
     Err(broken_off())
@@ -154,6 +173,7 @@ fn events_of(
 ) -> Vec<Result<Event, axum::Error>> {
     match event {
         Ok(AnswerEvent::Text(text)) => vec![Event::default().json_data(head.piece(text))],
+        Ok(AnswerEvent::Extra(extra)) => vec![Event::default().json_data(head.extra(extra))],
         Ok(AnswerEvent::Done(answer)) => {
             let mut events = vec![Event::default().json_data(head.last(&answer))];
             if usage {

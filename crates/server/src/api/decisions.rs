@@ -32,7 +32,7 @@ pub(crate) struct Answer {
     evidence: Vec<Passage>,
     input_tokens: u64,
     output_tokens: u64,
-    cost_usd: f64,
+    cost_usd: Option<f64>,
     timings: Vec<Timing>,
     /// Why the plan could not be followed to the letter, where it could not.
     degraded: Option<String>,
@@ -50,7 +50,7 @@ impl From<&inside::Answer> for Answer {
             evidence: answer.evidence.iter().map(Passage::from).collect(),
             input_tokens: answer.usage.input_tokens,
             output_tokens: answer.usage.output_tokens,
-            cost_usd: dollars(answer.cost),
+            cost_usd: answer.cost.map(dollars),
             timings: answer.timings.iter().map(Timing::from).collect(),
             degraded: answer.degraded.clone(),
             finish_reason: answer.finish_reason.clone(),

@@ -130,7 +130,10 @@ impl AnswerView {
             candidates: candidates.collect(),
             timings: answer.map(timings).unwrap_or_default(),
             tokens: answer.and_then(tokens),
-            cost: answer.filter(|answer| answer.cost > Money::ZERO).map(|answer| answer.cost.to_string()),
+            cost: answer
+                .and_then(|answer| answer.cost)
+                .filter(|cost| *cost > Money::ZERO)
+                .map(|cost| cost.to_string()),
             thumb: outcomes.iter().rev().find_map(|outcome| match outcome.judgement {
                 Judgement::Thumb { up } => Some(if up { "up" } else { "down" }),
                 _ => None,
@@ -344,7 +347,7 @@ mod tests {
             citations: quotes.iter().map(quote).collect(),
             evidence: vec![evidence],
             usage: Usage::default(),
-            cost: Money::ZERO,
+            cost: Some(Money::ZERO),
             timings: Vec::new(),
             degraded: None,
             finish_reason: "stop".to_owned(),

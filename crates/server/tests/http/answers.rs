@@ -1,8 +1,11 @@
 //! Questions, their answers whole and streamed, and what is said of them afterwards.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use burnish_server::ServerSettings;
+use burnish_types::{BoxFuture, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream};
+use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::harness::{EMBEDDING_MODEL, MODEL, Parrot, Server, events};
@@ -80,8 +83,9 @@ async fn streams_begin_with_the_plan_and_end_with_the_citations() {
 async fn answers_that_break_off_say_so() {
     let parrot = Parrot { breaks_off: true, ..Parrot::default() };
     let server = Server::with(ServerSettings::default(), vec![Arc::new(parrot)]).await.filled().await;
-    let whole = server.chat(MODEL, QUESTION, false).await;
-    assert_eq!(whole.status(), 502);
+    let whole: Value = server.chat(MODEL, QUESTION, false).await.json().await.unwrap();
+    assert!(whole["burnish"]["degraded"].as_str().unwrap().contains(MODEL), "{whole}");
+    assert!(!whole["burnish"]["citations"].as_array().unwrap().is_empty(), "quoted instead: {whole}");
     let body = server.chat(MODEL, QUESTION, true).await.text().await.unwrap();
     let last: Value = serde_json::from_str(events(&body).last().unwrap()).unwrap();
     assert_eq!(last["error"]["code"], "upstream_failed");
@@ -179,4 +183,89 @@ async fn listed_models_can_be_retrieved_by_name() {
             assert_eq!(model["id"], name);
         }
     }
+}
+
+/// Refuses everything, or says by a tool what it was asked beside text.
+struct Odd(Option<ModelError>);
+
+impl LanguageModel for Odd {
+    fn name(&self) -> &str {
+        MODEL
+    }
+
+    fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
+        Box::pin(async move {
+            if let Some(error) = &self.0 {
+                return Err(error.clone());
+            }
+            let arguments = json!([request.passthrough, request.verbatim]).to_string();
+            let call = |index: usize, part: &str| {
+                let call =
+                    json!({"tool_calls": [{"index": index, "id": "c", "function": {"arguments": part}}]});
+                Ok(ModelEvent::Extra(call.as_object().unwrap().clone()))
+            };
+            let half = arguments.len() / 2;
+            let end = ModelEvent::Finished { reason: "tool_calls".to_owned(), usage: None };
+            let events = [call(0, &arguments[..half]), call(0, &arguments[half..]), Ok(end)];
+            Ok(Box::pin(stream::iter(events)) as ModelStream)
+        })
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_models_say_what_to_do() {
+    let model = || MODEL.to_owned();
+    for (error, status, code, retry_after) in [
+        (
+            ModelError::Busy { model: model(), retry_after: Duration::from_secs(1) },
+            429,
+            "model_busy",
+            Some("1"),
+        ),
+        (ModelError::Unsupported { model: model(), reason: "no `tools`".into() }, 400, "invalid_value", None),
+    ] {
+        let server =
+            Server::with(ServerSettings::default(), vec![Arc::new(Odd(Some(error)))]).await.filled().await;
+        for stream in [false, true] {
+            let response = server.chat(MODEL, QUESTION, stream).await;
+            assert_eq!(response.status(), status);
+            let header =
+                response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(header.as_deref(), retry_after);
+            let body: Value = response.json().await.unwrap();
+            assert_eq!(body["error"]["code"], code);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_beside_text_goes_to_the_model_and_back() {
+    let server = Server::with(ServerSettings::default(), vec![Arc::new(Odd(None))]).await.filled().await;
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}});
+    let content = json!([{"type": "text", "text": QUESTION}, image]);
+    let ask = |stream: bool| {
+        json!({
+            "model": MODEL, "stream": stream, "messages": [{"role": "user", "content": content}],
+            "tools": [{"type": "function"}], "response_format": {"type": "json_object"}, "top_k": null, "new": 1,
+        })
+    };
+    let expected = json!([
+        {"tools": [{"type": "function"}], "response_format": {"type": "json_object"}, "new": 1},
+        [{"role": "user", "content": content}],
+    ]);
+    let whole = server.post_json("/v1/chat/completions", ask(false)).await;
+    let choice = &whole["choices"][0];
+    let call = &choice["message"]["tool_calls"][0];
+    let said: Value = serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
+    assert_eq!((&said, &choice["finish_reason"]), (&expected, &json!("tool_calls")));
+    let request = server.client.post(format!("{}/v1/chat/completions", server.address)).json(&ask(true));
+    let body = request.send().await.unwrap().text().await.unwrap();
+    let deltas = events(&body).into_iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    let parts: Vec<String> = deltas
+        .filter_map(|chunk| {
+            let arguments = &chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"];
+            Some(arguments.as_str()?.to_owned())
+        })
+        .collect();
+    assert_eq!((parts.len(), serde_json::from_str::<Value>(&parts.concat()).unwrap()), (2, expected));
 }

@@ -2,6 +2,7 @@
 
 use burnish_types as inside;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::wire::{Citation, Passage, Planned, Timing, citations, dollars};
@@ -42,6 +43,10 @@ pub(crate) struct Spoken {
     content: String,
     /// Always missing.
     refusal: Option<()>,
+    /// What a model says beside text, such as `tool_calls`.
+    #[serde(flatten)]
+    #[schema(value_type = Object, additional_properties)]
+    extra: Map<String, Value>,
 }
 
 /// Tokens that a language model read and wrote; 0 where none was asked.
@@ -102,6 +107,8 @@ struct Delta {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 /// What an answer and all its chunks have in common.
@@ -126,10 +133,10 @@ impl Head {
         self.planned.as_ref().map_or("", |planned| &planned.plan.strategy)
     }
 
-    pub(in crate::api) fn whole(self, answer: &inside::Answer) -> ChatResponse {
+    pub(in crate::api) fn whole(self, answer: &inside::Answer, extra: Map<String, Value>) -> ChatResponse {
         let evidence = Some(answer.evidence.iter().map(Passage::from).collect());
         let burnish = Burnish { evidence, planned: self.planned, ..ending(answer) };
-        let message = Spoken { role: "assistant", content: answer.text.clone(), refusal: None };
+        let message = Spoken { role: "assistant", content: answer.text.clone(), refusal: None, extra };
         let finish_reason = answer.finish_reason.clone();
         ChatResponse {
             id: self.id,
@@ -146,12 +153,16 @@ impl Head {
     pub(super) fn first(&self, evidence: &[inside::Evidence]) -> Chunk<'_> {
         let evidence = Some(evidence.iter().map(Passage::from).collect());
         let burnish = Burnish { evidence, planned: self.planned.clone(), ..Burnish::default() };
-        let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
+        let delta = Delta { role: Some("assistant"), content: Some(String::new()), extra: Map::new() };
         Chunk { burnish: Some(burnish), ..self.chunk(delta, None) }
     }
 
     pub(super) fn piece(&self, text: String) -> Chunk<'_> {
-        self.chunk(Delta { role: None, content: Some(text) }, None)
+        self.chunk(Delta { content: Some(text), ..Delta::default() }, None)
+    }
+
+    pub(super) fn extra(&self, extra: Map<String, Value>) -> Chunk<'_> {
+        self.chunk(Delta { extra, ..Delta::default() }, None)
     }
 
     pub(super) fn last(&self, answer: &inside::Answer) -> Chunk<'_> {
@@ -183,13 +194,13 @@ fn ending(answer: &inside::Answer) -> Burnish {
         citations: Some(citations(answer)),
         timings: Some(answer.timings.iter().map(Timing::from).collect()),
         degraded: answer.degraded.clone(),
-        cost_usd: Some(dollars(answer.cost)),
+        cost_usd: answer.cost.map(dollars),
         ..Burnish::default()
     }
 }
 
 fn usage(answer: &inside::Answer) -> TokenUsage {
-    let inside::Usage { input_tokens, output_tokens } = answer.usage;
+    let inside::Usage { input_tokens, output_tokens, .. } = answer.usage;
     TokenUsage {
         prompt_tokens: input_tokens,
         completion_tokens: output_tokens,

@@ -170,7 +170,7 @@ mod tests {
     fn markers_of_a_shared_context_become_those_of_each_answer() {
         let shared = evidence(3);
         let cases: [(&str, &[usize], &str, &[u64]); 5] = [
-            ("So [2].", &[1, 2], "So [2].", &[1, 2]),
+            ("So [2].", &[1, 2], "So [1].", &[2, 3]),
             ("So [3][1].", &[2, 0], "So [1][2].", &[3, 1]),
             ("So [2] and [2].", &[0], "So [2] and [2].", &[1, 2]),
             ("An array [9], [x and [0]", &[0], "An array [9], [x and [0]", &[1]),

@@ -20,6 +20,9 @@ const REFUSAL_BYTES: usize = 64 * 1024;
 /// The most of a provider's words that is passed on, in characters.
 const REASON_CHARACTERS: usize = 300;
 
+/// How the reason begins where a request can't have reached its provider.
+pub(crate) const NO_CONNECTION: &str = "no connection";
+
 /// An endpoint.
 pub(crate) struct Endpoint {
     client: Client,
@@ -98,7 +101,11 @@ impl Endpoint {
             .map_err(|reason| ModelError::Unsupported { model: self.blame.model.clone(), reason })?;
         let post = self.client.post(self.address.clone()).headers(self.headers.clone()).json(&body);
         let response = timeout_at(deadline, post.send()).await.map_err(|_| slow())?;
-        let response = response.map_err(|reason| self.blame.unreachable(chain(&reason.without_url())))?;
+        let response = response.map_err(|reason| {
+            let connected = !reason.is_connect();
+            let reason = chain(&reason.without_url());
+            self.blame.unreachable(if connected { reason } else { format!("{NO_CONNECTION}: {reason}") })
+        })?;
         if !response.status().is_success() {
             return Err(self.refusal(response, deadline).await);
         }

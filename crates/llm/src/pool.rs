@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, NO_CONNECTION};
 use crate::settings::{Limits, ModelSettings, Patience, Retries, SettingsError};
 use crate::state::breaker::Breaker;
 use crate::state::budget::{Cap, Ledger, Reservation};
@@ -179,15 +179,16 @@ impl Pool {
         p95.or_else(|| trial.then(|| self.patience.first_token.mul_f64(DOUBTED_AFTER)))
     }
 
-    /// Sets aside what a request may cost and counts it as under way.
+    /// Sets aside what a request may cost and counts it as under way. `begun` is what its answer has to go on from.
     pub(crate) fn send(
         self: &Arc<Self>,
         endpoint: usize,
         because: Because,
         request: &ModelRequest,
+        begun: &str,
     ) -> Result<Ticket, ModelError> {
         let now = Instant::now();
-        let most = self.most(request);
+        let most = self.most(request, begun);
         let mut state = self.seen.lock();
         let reservation = state
             .ledger
@@ -208,7 +209,7 @@ impl Pool {
             endpoint,
             since: now,
             reservation,
-            input_tokens: tokens::estimate_request(request),
+            input_tokens: tokens::estimate_request(request) + tokens::estimate(begun),
             written: String::new(),
             over: false,
         })
@@ -224,9 +225,9 @@ impl Pool {
     }
 
     /// What a request costs at most.
-    fn most(&self, request: &ModelRequest) -> Money {
+    fn most(&self, request: &ModelRequest, begun: &str) -> Money {
         let Some(price) = self.price else { return Money::ZERO };
-        let input = price.input.max(price.cached_input).for_tokens(tokens::most(request));
+        let input = price.input.max(price.cached_input).for_tokens(tokens::most(request, begun));
         let output = self.output_limit(request).unwrap_or(self.limits.output_tokens);
         input + price.output.for_tokens(output.into())
     }
@@ -306,17 +307,24 @@ impl Ticket {
 
     /// The answer came to its end.
     pub(crate) fn succeed(mut self, usage: Option<Usage>) -> Spending {
-        self.end(Some(usage.unwrap_or_else(|| self.estimate())), |seen, _| seen.breaker.succeeded())
+        let known = usage.is_some();
+        let usage = usage.unwrap_or_else(|| self.estimate());
+        self.end(Some(usage), known, |seen, _| seen.breaker.succeeded())
     }
 
     /// Nothing came, or not all of it.
     pub(crate) fn fail(mut self, error: &ModelError) -> Option<Spending> {
         // Refusals cost nothing, nor does what never arrived.
-        let refused = matches!(error, ModelError::Refused { .. } | ModelError::TooLong { .. })
-            || matches!(error, ModelError::Unsupported { .. });
-        let usage = (!refused).then(|| self.estimate());
+        let free = match error {
+            ModelError::Refused { .. } | ModelError::TooLong { .. } | ModelError::Unsupported { .. } => {
+                self.written.is_empty()
+            }
+            ModelError::Unreachable { reason, .. } => reason.starts_with(NO_CONNECTION),
+            _ => false,
+        };
+        let usage = (!free).then(|| self.estimate());
         let kind = kind(error);
-        let spending = self.end(usage, |seen, now| {
+        let spending = self.end(usage, free, |seen, now| {
             match seen.figures.errors.iter_mut().find(|(known, _)| *known == kind) {
                 Some((_, count)) => *count += 1,
                 None => seen.figures.errors.push((kind, 1)),
@@ -344,7 +352,7 @@ impl Ticket {
     /// It was told to stop, without a fault of the endpoint.
     pub(crate) fn leave(mut self) -> Spending {
         let usage = self.estimate();
-        self.end(Some(usage), |seen, now| seen.breaker.abandoned(now))
+        self.end(Some(usage), false, |seen, now| seen.breaker.abandoned(now))
     }
 
     fn estimate(&self) -> Usage {
@@ -355,7 +363,12 @@ impl Ticket {
         }
     }
 
-    fn end(&mut self, usage: Option<Usage>, tell: impl FnOnce(&mut EndpointState, Instant)) -> Spending {
+    fn end(
+        &mut self,
+        usage: Option<Usage>,
+        known: bool,
+        tell: impl FnOnce(&mut EndpointState, Instant),
+    ) -> Spending {
         self.over = true;
         let now = Instant::now();
         let cost = usage.and_then(|usage| Some(self.pool.price?.of(usage)));
@@ -363,7 +376,10 @@ impl Ticket {
         let seen = &mut state.endpoints[self.endpoint];
         seen.in_flight -= 1;
         tell(seen, now);
-        state.ledger.settle(self.reservation, cost.unwrap_or_default());
+        // What a try took that had no end only the provider knows: all of what was set aside for it stays taken.
+        if known {
+            state.ledger.settle(self.reservation, cost.unwrap_or_default());
+        }
         Spending { model: self.pool.name.clone(), usage: usage.unwrap_or_default(), cost }
     }
 }
@@ -372,7 +388,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.over {
             let usage = self.estimate();
-            self.end(Some(usage), |seen, now| seen.breaker.abandoned(now));
+            self.end(Some(usage), false, |seen, now| seen.breaker.abandoned(now));
         }
     }
 }

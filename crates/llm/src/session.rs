@@ -333,7 +333,7 @@ impl Session {
         }
         self.tries += 1;
         let ticket = pool
-            .send(place, because, &request)
+            .send(place, because, &request, begun.as_deref().unwrap_or_default())
             .map_err(|error| Box::new(Failed { endpoint: place, error, spending: None }))?;
         let end = self.end;
         let attempt = async move {

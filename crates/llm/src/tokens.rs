@@ -22,10 +22,11 @@ pub(crate) fn estimate_request(request: &ModelRequest) -> u64 {
     texts + images(&request.verbatim) * IMAGE / 4
 }
 
-/// More tokens than a prompt can have: the tokenizers that are in use make at most one token of a byte.
-pub(crate) fn most(request: &ModelRequest) -> u64 {
+/// More tokens than a prompt can have that ends with what was `begun`: the tokenizers that are in use make at most one
+/// token of a byte.
+pub(crate) fn most(request: &ModelRequest, begun: &str) -> u64 {
     let texts: u64 = texts(request).map(|text| text.len() as u64 + FRAME).sum();
-    texts + images(&request.verbatim) * IMAGE
+    texts + begun.len() as u64 + FRAME + images(&request.verbatim) * IMAGE
 }
 
 /// Bytes of a request, as text.
@@ -65,7 +66,7 @@ mod tests {
             ModelRequest { verbatim: vec![image], ..ModelRequest::default() },
         ];
         for request in requests {
-            assert!(estimate_request(&request) <= most(&request), "{request:?}");
+            assert!(estimate_request(&request) + estimate("begun") <= most(&request, "begun"), "{request:?}");
         }
         assert_eq!((estimate(""), estimate("abcd"), estimate("abcde")), (0, 1, 2));
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use burnish_llm::{
     ApiKey, Budget, Cap, EndpointSettings, GoingOn, Kind, Model, ModelSettings, Period, SingleFlight,
 };
-use burnish_test_provider::{Asked, Faults, Knobs, Provider, say};
+use burnish_test_provider::{Asked, Counts, Faults, Knobs, Provider, say};
 use burnish_types::{
     LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Price, Role, Spending, Usage,
 };
@@ -360,6 +360,15 @@ async fn budgets_are_never_overstepped() {
                 let spent = all.iter().flat_map(|(told, _)| &told.spent).filter_map(|spent| spent.cost);
                 let spent: Money = spent.sum();
                 assert!(spent <= cap && spent > Money::ZERO, "{spent} of {cap}");
+                // What counts is the provider's own bill, for answers that broke off, too.
+                let Counts { prompt_tokens, answer_tokens, .. } = counts;
+                let usage = Usage {
+                    input_tokens: prompt_tokens,
+                    cached_input_tokens: 0,
+                    output_tokens: answer_tokens,
+                };
+                let bill = price().of(usage);
+                assert!(bill <= cap && bill.micros() > cap.micros() / 4, "{bill} of {cap}");
             }
             Cap::Requests(cap) => assert_eq!(counts.requests, cap),
         }

@@ -112,6 +112,10 @@ pub struct Counts {
     pub dead: u64,
     /// Given up by the client.
     pub abandoned: u64,
+    /// Tokens of the prompts of all answers, those that were cut or abandoned among them: what a provider bills.
+    pub prompt_tokens: u64,
+    /// Tokens of all those answers, as if each had been written to its end.
+    pub answer_tokens: u64,
 }
 
 #[cfg(test)]

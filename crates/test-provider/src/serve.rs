@@ -169,6 +169,10 @@ async fn complete(
         }
         fault => {
             let said = say(&asked, knobs.seed, knobs.tokens, number);
+            shared.count(|counts| {
+                counts.prompt_tokens += said.prompt_tokens;
+                counts.answer_tokens += said.tokens.len() as u64;
+            });
             let fault = fault.map(|fault| (fault, lots.share()));
             let answering = answer(connection, knobs, dialect, request, &body, &asked, &said, fault);
             let taken = answering.await;

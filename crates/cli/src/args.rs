@@ -6,7 +6,7 @@ use burnish_eval::promotion::Simulation;
 use burnish_learning::ComparisonSettings;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{ChoiceArgs, DriftArgs, EvalRelatedArgs, RelatedArgs};
+use crate::commands::{ChoiceArgs, DriftArgs, EvalCacheArgs, EvalRelatedArgs, RelatedArgs};
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
 #[derive(Debug, Parser)]
@@ -138,6 +138,8 @@ pub(crate) enum Eval {
     },
     /// Whether documents that answer a question together are found from one another.
     Related(EvalRelatedArgs),
+    /// What the semantic cache serves of pairs of questions, and how much of it wrongly.
+    Cache(EvalCacheArgs),
     /// What learning gains on a stream of queries whose judgements become outcomes.
     Adaptive(Adaptive),
     /// A policy over recorded outcomes: quality and cost, online from zero.

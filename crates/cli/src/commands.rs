@@ -6,6 +6,7 @@ mod bench_decide;
 mod bench_search;
 mod eval;
 mod eval_adaptive;
+mod eval_cache;
 mod eval_offpolicy;
 mod eval_outcomes;
 mod eval_promotion;
@@ -23,6 +24,7 @@ use crate::args::{Adaptive, Args, Bench, Command, ConfigCommand, Eval};
 use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
 
+pub(crate) use eval_cache::EvalCacheArgs;
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
 pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
 
@@ -81,6 +83,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             eval_adaptive::run(&context, &request)
         }
         Command::Replay(request) => replay::run(&context, &request),
+        Command::Eval(Eval::Cache(args)) => eval_cache::run(&context, &args),
         Command::Eval(Eval::Related(args)) => related::evaluate(&context, &args),
         Command::Learn(command) => learn::run(&context, command),
         Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),

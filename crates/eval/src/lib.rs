@@ -3,6 +3,7 @@
 
 pub mod adaptive;
 pub mod bootstrap;
+pub mod cache;
 pub mod choice;
 pub mod classification;
 pub mod dataset;

@@ -1,5 +1,6 @@
 //! What speaks for and against one question being answered by the answer to another.
 
+use crate::question::Question;
 use crate::wording::Wording;
 
 /// How many figures the words give.
@@ -66,6 +67,11 @@ pub(crate) fn conflict(one: &Wording, other: &Wording) -> Option<Conflict> {
     }
     let lost = |from: &Wording, to: &Wording| from.names.iter().any(|name| !to.stems.contains(name));
     (lost(one, other) && lost(other, one)).then_some(Conflict::Names)
+}
+
+/// Whether two texts, such as two answers, say the same: at least so alike, and without a conflict.
+pub fn agree(one: &Question, other: &Question, least: f32) -> bool {
+    one.cosine(other) >= least && conflict(&one.wording, &other.wording).is_none()
 }
 
 /// What the words of two questions and the cosine of their embeddings say, as figures of about unit size.

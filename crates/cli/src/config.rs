@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use burnish_engine::{AnswerSettings, EngineSettings, PlannerSettings};
+use burnish_engine::{AnswerSettings, CacheSettings, EngineSettings, PlannerSettings};
 use burnish_ingest::{Chunking, Limits};
 use burnish_server::ServerSettings;
 use serde::Deserialize;
@@ -43,6 +43,7 @@ struct Raw {
     embedding: RawEmbedding,
     planner: RawPlanner,
     answer: RawAnswer,
+    cache: RawCache,
     chunking: RawChunking,
     limits: RawLimits,
     #[serde(default)]
@@ -91,6 +92,16 @@ struct RawPlanner {
 struct RawAnswer {
     context_tokens: u32,
     smallest_support: f32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCache {
+    enabled: bool,
+    similar: bool,
+    delta: f64,
+    max_mib: u64,
+    lifetime_seconds: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -336,13 +347,15 @@ fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value)
 }
 
 fn validate(raw: Raw) -> Result<Config> {
-    let Raw { store, server, embedding, planner, answer, chunking, limits, models } = raw;
+    let Raw { store, server, embedding, planner, answer, cache, chunking, limits, models } = raw;
     let listen = server.listen.parse().with_context(|| {
         format!("server.listen: `{}` is not an address such as 127.0.0.1:8080", server.listen)
     })?;
     within("planner.half_life_days", planner.half_life_days, 0.0, 36_500.0)?;
     check_planner(&planner)?;
     within("answer.smallest_support", f64::from(answer.smallest_support), 0.0, 1.0)?;
+    within("cache.delta", cache.delta, 0.0001, 0.5)?;
+    at_least("cache.max_mib", cache.max_mib as usize, 1)?;
     at_least("server.max_concurrent_requests", server.max_concurrent_requests, 1)?;
     at_least("server.max_query_chars", server.max_query_chars, 1)?;
     at_least("server.max_upload_mib", server.max_upload_mib, 1)?;
@@ -373,6 +386,13 @@ fn validate(raw: Raw) -> Result<Config> {
         answer: AnswerSettings {
             context_tokens: answer.context_tokens,
             smallest_support: answer.smallest_support,
+        },
+        cache: CacheSettings {
+            enabled: cache.enabled,
+            similar: cache.similar,
+            delta: cache.delta,
+            max_bytes: cache.max_mib << 20,
+            lifetime_ms: cache.lifetime_seconds.saturating_mul(1_000),
         },
         chunking: Chunking {
             max_tokens: chunking.max_tokens,

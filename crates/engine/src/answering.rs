@@ -9,6 +9,7 @@ use burnish_types::{
 };
 use futures_util::{StreamExt, stream};
 
+use crate::caching::{Lookup, Pending};
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
@@ -55,6 +56,8 @@ struct Ending {
     degraded: Option<String>,
     timings: Vec<StageTiming>,
     started: Instant,
+    /// What the cache keeps of it.
+    pending: Option<Box<Pending>>,
 }
 
 /// What was written.
@@ -75,9 +78,15 @@ impl Engine {
         pinned: Pinned,
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
+        let answerer = self.answerer(pinned.answerer.as_ref())?;
+        let pending = match self.look_up(&query, answerer, &pinned, sampling).await? {
+            Lookup::Hit(answering) => return Ok(*answering),
+            Lookup::Miss(pending) => pending,
+        };
+        let choice = pending.as_ref().and_then(|pending| pending.choice.clone());
         let asked = query.clone();
         let Retrieved { decision, evidence, timings, recorded, degraded } =
-            self.retrieve(query, pinned).await?;
+            self.retrieve(query, pinned, choice).await?;
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let answerer = plan.as_ref().map_or(Answerer::Extractive, |plan| plan.answerer.clone());
         let consulted = plan.as_ref().is_none_or(|plan| self.consults_documents(&plan.strategy));
@@ -92,6 +101,7 @@ impl Engine {
             degraded,
             timings,
             started: Instant::now(),
+            pending,
         };
         let model = match &answerer {
             Answerer::Model(name) => self.models.iter().find(|model| model.name() == name),
@@ -206,7 +216,7 @@ fn modelled(ending: Ending, words: ModelStream) -> BoxStream<'static, Result<Ans
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let Ending { engine, decision, recorded, evidence, mut timings, started, .. } = ending;
+    let Ending { engine, decision, recorded, evidence, mut timings, started, pending, .. } = ending;
     let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
     timings.push(timing(Stage::Generate, started));
     let answer = Answer {
@@ -228,6 +238,9 @@ async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineE
         let judgement = Judgement::Supported { value };
         let outcome = Outcome { request: decision.id, at: answer.at, judgement, comment: None, user: None };
         drop(engine.store.record_outcomes(vec![outcome]));
+    }
+    if let Some(pending) = pending {
+        engine.keep(*pending, &answer).await;
     }
     Ok(AnswerEvent::Done(Box::new(answer)))
 }

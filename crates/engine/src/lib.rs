@@ -1,6 +1,7 @@
 //! The loop itself: a query becomes a plan, the plan an answer, and outcomes become better plans.
 
 mod answering;
+mod caching;
 mod corpus;
 mod error;
 mod extractive;
@@ -24,6 +25,7 @@ use burnish_store::SqliteStore;
 use burnish_types::{Clock, Embedder, LanguageModel, Prediction, Store, Strategy};
 
 pub use answering::{AnswerEvent, Answering, Sampling};
+pub use caching::CacheStanding;
 pub use corpus::Agreement;
 pub use error::EngineError;
 pub use feedback::Report;
@@ -33,8 +35,9 @@ pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
-pub use settings::{AnswerSettings, EngineSettings, PlannerSettings};
+pub use settings::{AnswerSettings, CacheSettings, EngineSettings, PlannerSettings};
 
+use caching::Caching;
 use corpus::Corpus;
 use learned::Learned;
 use planner::Planner;
@@ -54,6 +57,7 @@ pub struct Parts {
 pub struct Engine {
     store: Arc<dyn Store>,
     corpus: Corpus,
+    caching: Arc<Caching>,
     embedder: Arc<dyn Embedder>,
     models: Vec<Arc<dyn LanguageModel>>,
     writer: Option<ModelWriter>,
@@ -70,7 +74,9 @@ impl Engine {
         let Parts { embedder, models, clock } = parts;
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
-        let corpus = Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref())?;
+        let caching = Arc::new(Caching::new(settings.cache, embedder.dimensions()));
+        let corpus =
+            Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref(), Arc::clone(&caching))?;
         let (learned, account, heard) =
             Learned::from_log(store.as_ref(), embedder.as_ref(), settings.planner.half_life_days)?;
         let registry = Registry::default();
@@ -85,6 +91,7 @@ impl Engine {
         Ok(Arc::new(Self {
             store,
             corpus,
+            caching,
             embedder,
             models,
             writer,

@@ -13,6 +13,8 @@ pub struct EngineSettings {
     pub planner: PlannerSettings,
     /// How answers are written.
     pub answer: AnswerSettings,
+    /// Which answers are kept.
+    pub cache: CacheSettings,
     /// How documents are cut.
     pub chunking: Chunking,
     /// What a file may cost to read.
@@ -26,6 +28,7 @@ impl EngineSettings {
             data: data.into(),
             planner: PlannerSettings::default(),
             answer: AnswerSettings::default(),
+            cache: CacheSettings::default(),
             chunking: Chunking::default(),
             limits: Limits::default(),
         }
@@ -71,5 +74,26 @@ pub struct AnswerSettings {
 impl Default for AnswerSettings {
     fn default() -> Self {
         Self { context_tokens: 1_600, smallest_support: 0.32 }
+    }
+}
+
+/// Which answers of language models are kept, and served again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CacheSettings {
+    /// Whether any is.
+    pub enabled: bool,
+    /// Whether answers to similar questions are served, too.
+    pub similar: bool,
+    /// The share of all requests that may be answered wrongly by those, in (0, 1).
+    pub delta: f64,
+    /// What the answers may take together.
+    pub max_bytes: u64,
+    /// How long one is served.
+    pub lifetime_ms: u64,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { enabled: true, similar: true, delta: 0.01, max_bytes: 64 << 20, lifetime_ms: 24 * 3_600_000 }
     }
 }

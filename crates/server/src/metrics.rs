@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use burnish_engine::CacheStanding;
 use burnish_types::{Prediction, Strategy, Totals};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -50,6 +51,19 @@ pub(crate) struct Metrics {
     decisions: Gauge,
     outcomes: Gauge,
     quality: Quality,
+    cache: Cache,
+}
+
+/// What the cache serves and keeps.
+#[derive(Default)]
+struct Cache {
+    lookups: Gauge,
+    exact_hits: Gauge,
+    similar_hits: Gauge,
+    explored: Gauge,
+    wrong_bound: Gauge<f64, AtomicU64>,
+    entries: Gauge,
+    bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -64,6 +78,7 @@ impl Default for Metrics {
             decisions: Gauge::default(),
             outcomes: Gauge::default(),
             quality: Quality::default(),
+            cache: Cache::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Requests by route, method and status", metrics.requests.clone());
@@ -77,21 +92,46 @@ impl Default for Metrics {
         registry.register("decisions", "Decisions in the log", metrics.decisions.clone());
         registry.register("outcomes", "Outcomes in the log", metrics.outcomes.clone());
         registry.register("strategy_quality", "Expected quality by strategy", metrics.quality.clone());
+        let cache = &metrics.cache;
+        for (name, help, gauge) in [
+            ("cache_lookups", "Requests that a kept answer could have served", &cache.lookups),
+            ("cache_exact_hits", "The same request again, served from the cache", &cache.exact_hits),
+            ("cache_similar_hits", "Similar requests, served from the cache", &cache.similar_hits),
+            ("cache_explored", "Similar requests, answered freshly to compare", &cache.explored),
+            ("cache_entries", "Answers that are kept", &cache.entries),
+            ("cache_bytes", "What the kept answers take", &cache.bytes),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        let help = "Upper bound on the wrong answers to similar requests, 95 % confidence";
+        registry.register("cache_wrong_bound", help, cache.wrong_bound.clone());
         metrics
     }
 }
 
 impl Metrics {
     /// Everything, in the text form of OpenMetrics.
-    pub(crate) fn encode(&self, totals: Totals, learned: &[(Strategy, Prediction)]) -> String {
+    pub(crate) fn encode(
+        &self,
+        totals: Totals,
+        learned: &[(Strategy, Prediction)],
+        cache: &CacheStanding,
+    ) -> String {
         for (gauge, value) in [
             (&self.documents, totals.documents),
             (&self.chunks, totals.chunks),
             (&self.decisions, totals.decisions),
             (&self.outcomes, totals.outcomes),
+            (&self.cache.lookups, cache.lookups),
+            (&self.cache.exact_hits, cache.exact_hits),
+            (&self.cache.similar_hits, cache.similar.served),
+            (&self.cache.explored, cache.similar.explored),
+            (&self.cache.entries, cache.entries),
+            (&self.cache.bytes, cache.bytes),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        self.cache.wrong_bound.set(cache.similar.wrong_bound);
         for (strategy, prediction) in learned {
             let label = ByStrategy { strategy: strategy.to_string() };
             self.quality.get_or_create(&label).set(prediction.quality);

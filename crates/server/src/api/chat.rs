@@ -5,7 +5,7 @@ mod response;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use burnish_engine::{AnswerEvent, Answering, EngineError, Sampling};
@@ -76,10 +76,12 @@ pub(crate) struct Extension {
 )]
 pub(super) async fn complete(
     State(app): State<App>,
+    headers: HeaderMap,
     Body(request): Body<ChatRequest>,
 ) -> Result<Response, ApiError> {
     let sampling = sampling(&request)?;
-    let pinned = super::models::pinned(&app.engine, &request.model)?;
+    let mut pinned = super::models::pinned(&app.engine, &request.model)?;
+    pinned.fresh = wants_fresh(&headers);
     let (text, param, conversation) = messages::split(request.messages)?;
     let Extension { top_k, filter, user, target_quality } = request.burnish.unwrap_or_default();
     let user = user.or_else(|| request.user.map(User::named));
@@ -103,6 +105,14 @@ pub(super) async fn complete(
         }
     }
     Ok(response)
+}
+
+/// Whether `Cache-Control` asks for an answer that was not kept (RFC 9111, 5.2.1).
+fn wants_fresh(headers: &HeaderMap) -> bool {
+    let directives =
+        headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    let mut directives = directives.flat_map(|value| value.split(',')).map(str::trim);
+    directives.any(|directive| ["no-cache", "no-store"].iter().any(|no| directive.eq_ignore_ascii_case(no)))
 }
 
 fn sampling(request: &ChatRequest) -> Result<Sampling, ApiError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use quick_cache::unsync::Cache;
 use quick_cache::{Lifecycle, Weighter};
+use serde::{Deserialize, Serialize};
 
 use crate::guarantee::Record;
 use crate::nearest::Nearest;
@@ -72,6 +73,26 @@ pub struct Similar {
     pub record: Record,
 }
 
+/// An answer on its way to or from a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredAnswer {
+    key: [u8; 32],
+    similar: Option<([u8; 32], f32, Vec<i8>)>,
+    text: String,
+    answer: Vec<u8>,
+    chunks: Vec<u64>,
+    kept_at: u64,
+    right: u32,
+    wrong: u32,
+}
+
+impl StoredAnswer {
+    /// The chunks that it rests on.
+    pub fn chunks(&self) -> &[u64] {
+        &self.chunks
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     id: u64,
@@ -107,6 +128,11 @@ impl Lifecycle<Key, Arc<Entry>> for Evicted {
     fn on_evict(&self, gone: &mut Self::RequestState, _: Key, entry: Arc<Entry>) {
         gone.push(entry);
     }
+}
+
+/// What an answer takes once it is kept; `None` where it can't be compressed.
+pub fn compressed_size(answer: &[u8]) -> Option<usize> {
+    zstd::bulk::compress(answer, LEVEL).ok().map(|bytes| bytes.len())
 }
 
 /// All kept answers. The library's eviction is of the S3-FIFO kind: what is asked once does not put out what is asked
@@ -167,29 +193,79 @@ impl Answers {
         let mut chunks = fresh.chunks.to_vec();
         chunks.sort_unstable();
         chunks.dedup();
-        self.drop_key(&fresh.key);
-        let id = self.next;
-        self.next += 1;
+        let similar = fresh.similar.map(|(scope, question)| (scope, &question.embedding));
         let entry = Entry {
-            id,
-            scope: fresh.similar.map(|(scope, _)| scope),
+            id: self.next,
+            scope: similar.map(|(scope, _)| scope),
             text: fresh.text.into(),
             answer: answer.into(),
             chunks: chunks.into(),
             kept_at: now,
-            dimensions: fresh.similar.map_or(0, |(_, question)| question.embedding.values.len()),
+            dimensions: similar.map_or(0, |(_, vector)| vector.values.len()),
         };
-        self.keys.insert(id, (fresh.key, Record::default()));
-        if let Some((scope, question)) = fresh.similar {
-            let vector = &question.embedding;
+        self.insert(fresh.key, entry, similar, Record::default())
+    }
+
+    fn insert(
+        &mut self,
+        key: Key,
+        entry: Entry,
+        similar: Option<(Scope, &Packed)>,
+        record: Record,
+    ) -> Option<u64> {
+        self.drop_key(&key);
+        let id = entry.id;
+        self.next = self.next.max(id) + 1;
+        self.keys.insert(id, (key, record));
+        if let Some((scope, vector)) = similar {
             self.scopes.entry(scope).or_insert_with(|| Nearest::new(vector.values.len())).insert(id, vector);
         }
         for chunk in &entry.chunks {
             self.dependents.entry(*chunk).or_default().push(id);
         }
-        let evicted = self.entries.insert_with_lifecycle(fresh.key, Arc::new(entry));
+        let evicted = self.entries.insert_with_lifecycle(key, Arc::new(entry));
         evicted.iter().for_each(|entry| self.forget(entry));
         self.keys.contains_key(&id).then_some(id)
+    }
+
+    /// Everything that is kept, to be written out.
+    pub fn stored(&self) -> Vec<StoredAnswer> {
+        let stored = self.entries.iter().filter_map(|(key, entry)| {
+            let (_, Record { right, wrong }) = self.keys.get(&entry.id)?;
+            let similar = entry.scope.and_then(|scope| {
+                let Packed { values, scale } = self.scopes.get(&scope)?.get(entry.id)?;
+                Some((scope.0, scale, values.into_vec()))
+            });
+            Some(StoredAnswer {
+                key: key.0,
+                similar,
+                text: entry.text.to_string(),
+                answer: entry.answer.to_vec(),
+                chunks: entry.chunks.to_vec(),
+                kept_at: entry.kept_at,
+                right: *right,
+                wrong: *wrong,
+            })
+        });
+        stored.collect()
+    }
+
+    /// Takes in what was written out.
+    pub fn restore(&mut self, stored: StoredAnswer) {
+        let StoredAnswer { key, similar, text, answer, chunks, kept_at, right, wrong } = stored;
+        let similar =
+            similar.map(|(scope, scale, values)| (Scope(scope), Packed { values: values.into(), scale }));
+        let entry = Entry {
+            id: self.next,
+            scope: similar.as_ref().map(|(scope, _)| *scope),
+            text: text.into(),
+            answer: answer.into(),
+            chunks: chunks.into(),
+            kept_at,
+            dimensions: similar.as_ref().map_or(0, |(_, vector)| vector.values.len()),
+        };
+        let similar = similar.as_ref().map(|(scope, vector)| (*scope, vector));
+        self.insert(Key(key), entry, similar, Record { right, wrong });
     }
 
     /// The answer to the same request.
@@ -357,6 +433,22 @@ mod tests {
         answers.remove_chunks(&many, 6);
         assert_eq!(answers.keep(&fresh(4, None, b"c", &[4]), 0), None, "what was removed since is not known");
         assert!(answers.keep(&Fresh { generation: 6, ..fresh(4, None, b"c", &[4]) }, 0).is_some());
+    }
+
+    #[test]
+    fn what_was_written_out_comes_back() {
+        let mut answers = Answers::new(1 << 20, LIFETIME);
+        let question = Question::new("what is it", &[0.6, 0.8]);
+        let id = answers.keep(&fresh(1, Some((7, &question)), b"this", &[3]), 100).unwrap();
+        answers.keep(&fresh(2, None, b"that", &[]), 100);
+        answers.judge(id, true);
+        let mut again = Answers::new(1 << 20, LIFETIME);
+        answers.stored().into_iter().for_each(|stored| again.restore(stored));
+        assert_eq!(again.same(&Key([2; 32]), 100).unwrap().answer, b"that");
+        let similar = again.similar(&Scope([7; 32]), &question, 3, 0.9, 100).remove(0);
+        assert_eq!(similar.record, Record { right: 1, wrong: 0 });
+        again.remove_chunks(&[3], 1);
+        assert_eq!(again.len(), 1);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ mod pacing;
 mod question;
 mod wording;
 
-pub use answers::{Answers, Fresh, Kept, Key, Scope, Similar};
+pub use answers::{Answers, Fresh, Kept, Key, Scope, Similar, StoredAnswer, compressed_size};
 pub use evidence::{Conflict, agree};
 pub use guarantee::{Guarantee, Offer, Promise, Record, Standing, Ticket, Verdict, Why};
 pub use question::Question;

@@ -294,6 +294,17 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
+    /// A full cache of answers: the time of a look-up, what an entry takes, and the bound on bytes.
+    Cache {
+        /// How many answers are kept.
+        #[arg(long, default_value_t = 100_000, value_parser = positive)]
+        entries: usize,
+        /// How many questions are looked up.
+        #[arg(long, default_value_t = 5_000, value_parser = positive)]
+        lookups: usize,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Ingestion of a file or folder against embedding its chunks alone.
     Ingest {
         /// Files and folders.
@@ -308,4 +319,8 @@ pub(crate) enum ConfigCommand {
     Default,
     /// Say whether the settings make sense.
     Check,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "give a whole number above 0".to_owned())
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod bench_cache;
 mod bench_decide;
 mod bench_search;
 mod eval;
@@ -97,6 +98,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }
         Command::Bench(Bench::Decide { outcomes, seed }) => bench_decide::run(&context, outcomes, seed),
+        Command::Bench(Bench::Cache { entries, lookups, seed }) => {
+            bench_cache::run(&context, entries, lookups, seed)
+        }
         Command::Bench(Bench::Ingest { paths }) => bench::ingest(&context, &paths),
         Command::Bench(Bench::Search { chunks, queries, seed }) => {
             bench_search::run(&context, chunks, queries, seed)

@@ -4,17 +4,19 @@
 //! An answer is shared where tenant, model, parameters, filter, prompts and conversation are the same, and it goes with
 //! the first passage that it rests on. A similar question's answer is served within [`burnish_cache::Guarantee`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_cache::{
-    Answers, Fresh, Guarantee, Key, Offer, Promise, Question, Scope, Standing, Ticket, agree,
+    Answers, Fresh, Guarantee, Key, Offer, Promise, Question, Scope, Standing, StoredAnswer, Ticket, agree,
 };
 use burnish_learning::query_features;
 use burnish_types::{
     Answer, Answerer, CacheChoice, CacheKind, Candidate, ChunkId, Decision, Generation, Judgement,
-    LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage, Strategy,
+    LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage, Store, Strategy,
 };
 use futures_util::stream;
 use parking_lot::Mutex;
@@ -61,6 +63,8 @@ pub(crate) struct Caching {
     /// Hashed into every scope: other prompts, other answers.
     prompts: blake3::Hash,
     state: Mutex<State>,
+    file: PathBuf,
+    writing: Mutex<()>,
 }
 
 struct State {
@@ -71,7 +75,14 @@ struct State {
     served: VecDeque<RequestId>,
     lookups: u64,
     exact_hits: u64,
+    /// Answers that were kept since the start.
+    kept: u64,
 }
+
+/// The version of the file's form.
+const FILE_VERSION: u8 = 1;
+/// After so many new answers all are written out.
+const WRITTEN_EVERY: u64 = 256;
 
 /// A request whose answer is being written, and will be kept.
 pub(crate) struct Pending {
@@ -95,7 +106,7 @@ pub(crate) enum Lookup {
 }
 
 impl Caching {
-    pub(crate) fn new(settings: CacheSettings, dimensions: usize) -> Self {
+    pub(crate) fn new(settings: CacheSettings, dimensions: usize, data: &Path) -> Self {
         let promise = Promise { delta: settings.delta, ..Promise::default() };
         let state = State {
             answers: Answers::new(settings.max_bytes, settings.lifetime_ms),
@@ -104,8 +115,56 @@ impl Caching {
             served: VecDeque::new(),
             lookups: 0,
             exact_hits: 0,
+            kept: 0,
         };
-        Self { settings, prompts: prompt::fingerprint(), state: Mutex::new(state) }
+        Self {
+            settings,
+            prompts: prompt::fingerprint(),
+            state: Mutex::new(state),
+            file: data.join("cache.bin"),
+            writing: Mutex::new(()),
+        }
+    }
+
+    /// Takes in the answers of an earlier process, as far as what they rest on is still there. A file that can't be read
+    /// is set aside.
+    pub(crate) fn load(&self, store: &dyn Store) -> Result<(), EngineError> {
+        if !self.settings.enabled {
+            return Ok(());
+        }
+        let Ok(bytes) = fs::read(&self.file) else { return Ok(()) };
+        let Some(stored) = read(&bytes) else {
+            let aside = self.file.with_extension("damaged");
+            let moved = fs::rename(&self.file, &aside).is_ok();
+            tracing::warn!(file = %self.file.display(), moved, "the kept answers cannot be read: beginning anew");
+            return Ok(());
+        };
+        let known: HashSet<u64> = store.chunk_ids()?.into_iter().map(|chunk| chunk.0).collect();
+        let mut state = self.state.lock();
+        for answer in
+            stored.into_iter().filter(|answer| answer.chunks().iter().all(|chunk| known.contains(chunk)))
+        {
+            state.answers.restore(answer);
+        }
+        Ok(())
+    }
+
+    /// Writes the answers out, for the next process.
+    pub(crate) fn save(&self) -> Result<(), EngineError> {
+        if !self.settings.enabled {
+            return Ok(());
+        }
+        let failed = |reason: String| EngineError::Internal(format!("`{}` {reason}", self.file.display()));
+        // Nobody else writes the file meanwhile.
+        let _writing = self.writing.lock();
+        let stored = self.state.lock().answers.stored();
+        let body =
+            postcard::to_allocvec(&stored).map_err(|error| failed(format!("cannot be made: {error}")))?;
+        let mut bytes = vec![FILE_VERSION];
+        bytes.extend_from_slice(blake3::hash(&body).as_bytes());
+        bytes.extend_from_slice(&body);
+        burnish_index::replace_file(&self.file, &bytes)
+            .map_err(|error| failed(format!("cannot be written: {error}")))
     }
 
     /// Drops what rests on chunks that are gone. Must come before their removal is acknowledged.
@@ -172,6 +231,14 @@ impl Caching {
         }
         Scope(*hasher.finalize().as_bytes())
     }
+}
+
+/// The answers of a file of this version that is whole.
+fn read(bytes: &[u8]) -> Option<Vec<StoredAnswer>> {
+    let (version, rest) = bytes.split_first()?;
+    let (hash, body) = rest.split_first_chunk::<32>()?;
+    let whole = *version == FILE_VERSION && blake3::hash(body) == *hash;
+    whole.then(|| postcard::from_bytes(body).ok()).flatten()
 }
 
 fn key(scope: &Scope, text: &str, generation: Generation) -> Key {
@@ -407,8 +474,12 @@ impl Engine {
             chunks: &chunks,
             generation: generation.0,
         };
-        self.caching.state.lock().answers.keep(&fresh, now);
-        Ok(())
+        let due = {
+            let mut state = self.caching.state.lock();
+            state.kept += u64::from(state.answers.keep(&fresh, now).is_some());
+            state.kept.is_multiple_of(WRITTEN_EVERY)
+        };
+        if due { self.caching.save() } else { Ok(()) }
     }
 
     /// Whether two answers say the same. A doubt counts as no.

@@ -74,9 +74,10 @@ impl Engine {
         let Parts { embedder, models, clock } = parts;
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
-        let caching = Arc::new(Caching::new(settings.cache, embedder.dimensions()));
+        let caching = Arc::new(Caching::new(settings.cache, embedder.dimensions(), &settings.data));
         let corpus =
             Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref(), Arc::clone(&caching))?;
+        caching.load(store.as_ref())?;
         let (learned, account, heard) =
             Learned::from_log(store.as_ref(), embedder.as_ref(), settings.planner.half_life_days)?;
         let registry = Registry::default();
@@ -148,6 +149,7 @@ impl Engine {
     /// Writes what would otherwise be repaired at the next start. Losing it loses nothing.
     pub fn close(&self) -> Result<(), EngineError> {
         self.corpus.checkpoint()?;
+        self.caching.save()?;
         self.learned.snapshot(self.store.as_ref(), self.planner.account())
     }
 

@@ -155,6 +155,29 @@ fn the_same_question_is_answered_once() {
 }
 
 #[test]
+fn answers_outlive_the_process_and_damage_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data/cache.bin");
+    let served_again = |close: bool| {
+        let (engine, _) = open(folder.path(), CacheSettings::default());
+        let query = question("When do cached answers expire?");
+        let (decision, _) = runtime().block_on(ask(&engine, query, Pinned::default(), Sampling::default()));
+        if close {
+            engine.close().unwrap();
+        }
+        served(&decision)
+    };
+    assert_eq!(served_again(true), None);
+    assert_eq!(served_again(false), Some(CacheKind::Exact));
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(served_again(false), None);
+    assert!(!file.exists() && file.with_extension("damaged").exists());
+}
+
+#[test]
 fn quotations_are_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, _) = open(folder.path(), CacheSettings::default());

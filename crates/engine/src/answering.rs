@@ -9,7 +9,7 @@ use burnish_types::{
 };
 use futures_util::{StreamExt, stream};
 
-use crate::caching::{Lookup, Pending};
+use crate::caching::{Lookup, Pending, StandIn};
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
@@ -123,6 +123,14 @@ impl Engine {
                 match start(model.as_ref(), request).await {
                     Ok(stream) => modelled(ending, stream),
                     Err(error) => {
+                        if let Some(stand_in) =
+                            ending.pending.as_ref().and_then(|pending| self.stand_in(pending))
+                        {
+                            tracing::warn!(%error, "answering from the cache, since the model does not answer");
+                            let evidence = stand_in.answer.evidence.clone();
+                            let events = repeated(ending, stand_in, model.name());
+                            return Ok(Answering { decision, evidence, events });
+                        }
                         tracing::warn!(%error, "answering by quotation, since the model does not answer");
                         let instead = match consulted {
                             true => "this is quoted from the documents",
@@ -166,6 +174,27 @@ impl Engine {
         let pieces: Vec<_> = pieces(&written.text).map(|piece| Ok(AnswerEvent::Text(piece))).collect();
         Ok(Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written)))))
     }
+}
+
+/// Hands out the answer to a similar question in place of one that can't be had, and says so.
+fn repeated(
+    ending: Ending,
+    StandIn { question, answer }: StandIn,
+    model: &str,
+) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
+    let degraded =
+        format!("the model `{model}` did not answer; this is what “{question}” was answered before");
+    let written = Written {
+        text: answer.text,
+        found: answer.found,
+        citations: answer.citations,
+        usage: Usage::default(),
+        degraded: Some(degraded),
+        finish_reason: answer.finish_reason,
+    };
+    let ending = Ending { evidence: answer.evidence, ..ending };
+    let text = stream::iter([Ok(AnswerEvent::Text(written.text.clone()))]);
+    Box::pin(text.chain(stream::once(finish(ending, written))))
 }
 
 /// Starts a model and waits for its first words, so that one that fails at once can still be replaced.

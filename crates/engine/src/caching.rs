@@ -97,6 +97,13 @@ pub(crate) struct Pending {
     pub(crate) choice: Option<CacheChoice>,
 }
 
+/// The answer to a similar question, where one can't be had for the question itself.
+pub(crate) struct StandIn {
+    /// The question that it answers.
+    pub(crate) question: String,
+    pub(crate) answer: Answer,
+}
+
 /// What a look into the cache led to.
 pub(crate) enum Lookup {
     /// It has the answer.
@@ -436,6 +443,18 @@ impl Engine {
         let words = stream::iter([Ok(AnswerEvent::Text(text))]);
         let events = Box::pin(futures_util::StreamExt::chain(words, stream::once(end)));
         Ok(Lookup::Hit(Box::new(Answering { decision, evidence, events })))
+    }
+
+    /// What is nearest to an answer, for a question whose model does not answer. It is marked where it is handed out, and
+    /// so is no part of the promise.
+    pub(crate) fn stand_in(&self, pending: &Pending) -> Option<StandIn> {
+        let asked = pending.question.as_ref()?;
+        let now = self.clock.now().0;
+        let mut state = self.caching.state.lock();
+        let similar = state.answers.similar(&pending.scope, asked, OFFERED, AGREEMENT, now);
+        let nearest = similar.iter().find(|similar| agree(asked, &similar.question, AGREEMENT))?;
+        let kept = state.answers.answer(nearest.id, now)?;
+        Some(StandIn { question: kept.text, answer: serde_json::from_slice(&kept.answer).ok()? })
     }
 
     /// Keeps an answer that was written, and compares it with the one that might have been served.

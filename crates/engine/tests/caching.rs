@@ -55,6 +55,7 @@ impl Embedder for Lengths {
 #[derive(Default)]
 struct Counting {
     asked: AtomicU32,
+    broken: AtomicBool,
 }
 
 impl LanguageModel for Counting {
@@ -63,6 +64,10 @@ impl LanguageModel for Counting {
     }
 
     fn stream(&self, _: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
+        if self.broken.load(Ordering::SeqCst) {
+            let (model, reason) = ("counting".to_owned(), "it is broken".to_owned());
+            return Box::pin(async { Err(ModelError::Unreachable { model, reason }) });
+        }
         let count = self.asked.fetch_add(1, Ordering::SeqCst);
         let finished = ModelEvent::Finished { reason: "stop".to_owned(), usage: None };
         let words = [Ok(ModelEvent::Text(format!("It is answer {count} [1]."))), Ok(finished)];
@@ -175,6 +180,26 @@ fn answers_outlive_the_process_and_damage_is_set_aside() {
     fs::write(&file, bytes).unwrap();
     assert_eq!(served_again(false), None);
     assert!(!file.exists() && file.with_extension("damaged").exists());
+}
+
+#[test]
+fn a_similar_answer_stands_in_for_a_model_that_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, model) = open(folder.path(), CacheSettings::default());
+    runtime().block_on(async {
+        let ask = |text: &'static str| ask(&engine, question(text), Pinned::default(), Sampling::default());
+        let (_, answer) = ask("When do cached answers expire?").await;
+        model.broken.store(true, Ordering::SeqCst);
+        let (decision, instead) = ask("So when do cached answers expire?").await;
+        assert_eq!((served(&decision), &instead.text), (None, &answer.text));
+        let reason = instead.degraded.unwrap();
+        assert!(
+            reason.contains("`counting`") && reason.contains("When do cached answers expire?"),
+            "{reason}"
+        );
+        let (_, quoted) = ask("When do cached answers not expire?").await;
+        assert!(quoted.degraded.is_some() && quoted.text != answer.text, "{quoted:?}");
+    });
 }
 
 #[test]

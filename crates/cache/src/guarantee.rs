@@ -62,7 +62,7 @@ pub enum Why {
     Spent,
 }
 
-/// What was decided about the best of the entries that were offered.
+/// What was decided about the nearest of the entries that were offered.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// Its place among those offered.
@@ -147,44 +147,46 @@ impl Guarantee {
         }
     }
 
-    /// Counts a request, and decides about the likeliest of the answers that are offered for it; `None` where there
+    /// Counts a request, and decides about the nearest of the answers that are offered for it; `None` where there
     /// is none. `coin` is uniform in [0, 1) and known to nobody before.
     pub fn judge(&mut self, asked: &Question, offers: &[Offer<'_>], coin: f64) -> Option<Verdict> {
         self.requests += 1;
-        let likeliest = self.likeliest(asked, offers);
+        let judged = self.nearest(asked, offers);
         self.frequencies.count(&asked.wording);
-        self.pacing.observe(likeliest.as_ref().map_or(1.0, |likeliest| likeliest.risk));
-        let verdict = likeliest.map(|likeliest| self.decide(likeliest, coin));
+        self.pacing.observe(judged.as_ref().map_or(1.0, |judged| judged.risk));
+        let verdict = judged.map(|judged| self.decide(judged, coin));
         self.pacing.adjust(&self.ledger, self.requests, self.promise.delta);
         verdict
     }
 
-    /// How likely the likeliest of the answers offered is to be wrong, and its place, deciding and counting nothing.
+    /// How likely the nearest of the answers offered is to be wrong, and its place, deciding and counting nothing.
     pub fn assess(&mut self, asked: &Question, offers: &[Offer<'_>]) -> Option<(usize, f64)> {
-        self.likeliest(asked, offers).map(|likeliest| (likeliest.chosen, likeliest.risk))
+        self.nearest(asked, offers).map(|judged| (judged.chosen, judged.risk))
     }
 
-    fn likeliest(&mut self, asked: &Question, offers: &[Offer<'_>]) -> Option<Likeliest> {
-        let judged = offers.iter().enumerate().map(|(chosen, offer)| {
-            let cosine = asked.cosine(offer.question);
-            let kept = offer.question;
-            let pair = Pair {
-                figures: figures(&kept.wording, &asked.wording, cosine, &self.frequencies),
-                asked: asked.embedding.clone(),
-                kept: kept.embedding.clone(),
-            };
-            let conflict = conflict(&kept.wording, &asked.wording);
-            let risk = match conflict {
-                Some(_) => 1.0,
-                None => sharpened(self.model.risk(&pair), offer.record).clamp(SMALLEST_RISK, 1.0),
-            };
-            Likeliest { chosen, cosine, pair, conflict, risk }
+    fn nearest(&mut self, asked: &Question, offers: &[Offer<'_>]) -> Option<Judged> {
+        // The nearest one that no conflict excludes: how near others are says more than what is predicted of each.
+        let ranked = offers.iter().enumerate().map(|(chosen, offer)| {
+            let conflict = conflict(&offer.question.wording, &asked.wording);
+            (chosen, offer, asked.cosine(offer.question), conflict)
         });
-        judged.min_by(|one, other| one.risk.total_cmp(&other.risk).then(other.cosine.total_cmp(&one.cosine)))
+        let (chosen, offer, cosine, conflict) = ranked
+            .max_by(|one, other| other.3.is_some().cmp(&one.3.is_some()).then(one.2.total_cmp(&other.2)))?;
+        let kept = offer.question;
+        let pair = Pair {
+            figures: figures(&kept.wording, &asked.wording, cosine, &self.frequencies),
+            asked: asked.embedding.clone(),
+            kept: kept.embedding.clone(),
+        };
+        let risk = match conflict {
+            Some(_) => 1.0,
+            None => sharpened(self.model.risk(&pair), offer.record).clamp(SMALLEST_RISK, 1.0),
+        };
+        Some(Judged { chosen, cosine, pair, conflict, risk })
     }
 
-    fn decide(&mut self, likeliest: Likeliest, coin: f64) -> Verdict {
-        let Likeliest { chosen, cosine, pair, conflict, risk } = likeliest;
+    fn decide(&mut self, judged: Judged, coin: f64) -> Verdict {
+        let Judged { chosen, cosine, pair, conflict, risk } = judged;
         let share = if conflict.is_some() { 0.0 } else { self.pacing.share(risk) };
         let mut stake = Stake { propensity: share, predicted: risk };
         let mut state = State::Passed;
@@ -245,7 +247,7 @@ impl Guarantee {
     }
 }
 
-struct Likeliest {
+struct Judged {
     chosen: usize,
     cosine: f32,
     pair: Pair,

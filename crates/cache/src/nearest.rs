@@ -10,6 +10,13 @@ use crate::question::{Packed, dot};
 const CELL: usize = 384;
 /// Embeddings that a search looks at, about; fewer than that are all looked at.
 const SCANNED: usize = 1_024;
+/// The first look at an entry takes in this part of its coordinates, which are all about equally telling; the best of
+/// these looks are then compared in full.
+const GLANCE: usize = 4;
+/// But in so many at least.
+const SMALLEST_GLANCE: usize = 64;
+/// How many entries are compared in full for each that is wanted.
+const SHORTLIST: usize = 8;
 /// Rounds of the clustering that splits a cell.
 const ROUNDS: usize = 4;
 
@@ -41,6 +48,26 @@ impl Cell {
 
     fn vector(&self, place: usize, dimensions: usize) -> Packed {
         Packed { values: self.values[place * dimensions..][..dimensions].into(), scale: self.scales[place] }
+    }
+}
+
+/// The so many of the largest score, the largest first.
+struct Best<T> {
+    count: usize,
+    values: Vec<(f32, T)>,
+}
+
+impl<T> Best<T> {
+    fn new(count: usize) -> Self {
+        Self { count, values: Vec::with_capacity(count + 1) }
+    }
+
+    fn offer(&mut self, score: f32, value: T) {
+        if self.values.len() < self.count || self.values.last().is_some_and(|last| score > last.0) {
+            let place = self.values.partition_point(|other| other.0 >= score);
+            self.values.insert(place, (score, value));
+            self.values.truncate(self.count);
+        }
     }
 }
 
@@ -94,32 +121,37 @@ impl Nearest {
 
     /// The `count` entries of the largest cosine, the largest first, as far as the nearest cells have them.
     pub(crate) fn search(&self, vector: &Packed, count: usize) -> Vec<(f32, u64)> {
-        let mut found: Vec<(f32, u64)> = Vec::with_capacity(count + 1);
+        let asked = vector.wide();
+        let glance = self.dimensions.div_ceil(GLANCE).max(SMALLEST_GLANCE).min(self.dimensions);
+        let mut short = Best::new(count * SHORTLIST);
         let mut scanned = 0;
-        for (_, cell) in self.ranked(vector) {
+        for (_, place) in self.ranked(vector) {
             if scanned >= SCANNED {
                 break;
             }
-            let cell = &self.cells[cell];
+            let cell = &self.cells[place];
             scanned += cell.ids.len();
-            let rows = cell.values.chunks_exact(self.dimensions);
-            for ((row, scale), id) in rows.zip(&cell.scales).zip(&cell.ids) {
-                let cosine = dot(&vector.values, row) as f32 * vector.scale * scale;
-                if found.len() < count || found.last().is_some_and(|last| cosine > last.0) {
-                    let place = found.partition_point(|other| other.0 >= cosine);
-                    found.insert(place, (cosine, *id));
-                    found.truncate(count);
-                }
+            let rows = cell.values.chunks_exact(self.dimensions).zip(&cell.scales);
+            for (at, (row, scale)) in rows.enumerate() {
+                short.offer(dot(&asked[..glance], &row[..glance]) as f32 * scale, (place, at));
             }
         }
-        found
+        let mut found = Best::new(count);
+        for (_, (place, at)) in short.values {
+            let cell = &self.cells[place];
+            let row = &cell.values[at * self.dimensions..][..self.dimensions];
+            found.offer(dot(&asked, row) as f32 * vector.scale * cell.scales[at], cell.ids[at]);
+        }
+        found.values
     }
 
     /// The cells, the nearest first.
     fn ranked(&self, vector: &Packed) -> Vec<(f32, usize)> {
         let filled = self.cells.iter().enumerate().filter(|(_, cell)| !cell.ids.is_empty());
+        let asked = vector.wide();
+        let cosine = |center: &Packed| dot(&asked, &center.values) as f32 * center.scale;
         let mut ranked: Vec<(f32, usize)> =
-            filled.map(|(place, cell)| (vector.dot(&cell.center), place)).collect();
+            filled.map(|(place, cell)| (cosine(&cell.center), place)).collect();
         ranked.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
         ranked
     }

@@ -16,8 +16,9 @@ const CLASSES: usize = 48;
 pub(crate) const SMALLEST_RISK: f64 = 0.004;
 /// Requests whose predictions stand for those to come.
 const WINDOW: usize = 4_096;
-/// Requests between two settings of the price.
+/// The price is set anew after so many requests, or this share of all, whichever is more.
 const PERIOD: u64 = 64;
+const PERIOD_SHARE: u64 = 50;
 /// Before that many requests nothing is served: nothing is known of what is asked.
 const FIRST: u64 = 256;
 const PRICES: (f64, f64) = (0.3, 10_000.0);
@@ -33,6 +34,8 @@ pub(crate) struct Pacing {
     counts: [u32; CLASSES],
     oldest: usize,
     price: Option<(usize, f64)>,
+    /// The request at which the price is set next.
+    next: u64,
 }
 
 impl Pacing {
@@ -46,7 +49,14 @@ impl Pacing {
                 }));
             }
         }
-        Self { charges, recent: Vec::with_capacity(WINDOW), counts: [0; CLASSES], oldest: 0, price: None }
+        Self {
+            charges,
+            recent: Vec::with_capacity(WINDOW),
+            counts: [0; CLASSES],
+            oldest: 0,
+            price: None,
+            next: FIRST,
+        }
     }
 
     /// Takes note of a prediction; 1 where there is nothing to serve.
@@ -64,9 +74,10 @@ impl Pacing {
 
     /// Sets the price anew every now and then, for as many requests to come as there were.
     pub(crate) fn adjust(&mut self, ledger: &Ledger, requests: u64, delta: f64) {
-        if requests < FIRST || !requests.is_multiple_of(PERIOD) {
+        if requests < self.next {
             return;
         }
+        self.next = requests + PERIOD.max(requests / PERIOD_SHARE);
         let (seen, ahead) = (self.recent.len() as f64, requests as f64);
         let mut best = 0.0;
         self.price = None;
@@ -118,11 +129,14 @@ impl Pacing {
     /// The share that gains most, with its gain.
     fn best(&self, place: usize, class: usize, price: f64) -> (f64, f64) {
         let charges = &self.charges[(place * CLASSES + class) * SHARES..][..SHARES];
-        let gains = charges.iter().enumerate().map(|(share, charge)| {
-            let share = share_of(share);
-            (share - price * f64::from(*charge), share)
-        });
-        gains.fold((f64::NEG_INFINITY, 0.0), |best, gain| if gain.0 > best.0 { gain } else { best })
+        // Charges are convex in the share, so gains rise up to the best one and fall after it.
+        let gain = |share: usize| share_of(share) - price * f64::from(charges[share]);
+        let (mut low, mut high) = (0, SHARES - 1);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if gain(middle + 1) > gain(middle) { low = middle + 1 } else { high = middle }
+        }
+        (gain(low), share_of(low))
     }
 }
 

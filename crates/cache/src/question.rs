@@ -21,13 +21,18 @@ impl Packed {
 
     /// The inner product, which is the cosine where both are of unit length.
     pub(crate) fn dot(&self, other: &Self) -> f32 {
-        self.scale * other.scale * dot(&self.values, &other.values) as f32
+        self.scale * other.scale * dot(&self.wide(), &other.values) as f32
+    }
+
+    /// As [`dot`] wants the side that is compared with many.
+    pub(crate) fn wide(&self) -> Vec<i16> {
+        self.values.iter().map(|value| i16::from(*value)).collect()
     }
 }
 
-/// The inner product of two rows of bytes.
-pub(crate) fn dot(one: &[i8], other: &[i8]) -> i32 {
-    one.iter().zip(other).map(|(a, b)| i32::from(i16::from(*a) * i16::from(*b))).sum()
+/// The inner product of two rows. With one of them widened beforehand it takes half the instructions.
+pub(crate) fn dot(one: &[i16], other: &[i8]) -> i32 {
+    one.iter().zip(other).map(|(a, b)| i32::from(*a) * i32::from(i16::from(*b))).sum()
 }
 
 /// A question that was asked, or is.

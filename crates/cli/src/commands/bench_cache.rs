@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context, entries: usize, lookups: usize, seed: u64) 
     let before = resident_bytes()?;
     let mut answers = Answers::new(u64::MAX >> 1, LIFETIME_MS);
     let started = Instant::now();
-    fill(&mut answers, &made, &answer);
+    fill(&mut answers, &made, 0, &answer);
     let keep_us = started.elapsed().as_secs_f64() * 1e6 / entries as f64;
     let compressed = compressed_size(&answer).context("an answer cannot be compressed")?;
     let beyond = (resident_bytes()?.saturating_sub(before) as f64) / entries as f64 - compressed as f64;
@@ -97,8 +97,8 @@ pub(crate) fn run(context: &Context, entries: usize, lookups: usize, seed: u64) 
     let room = 32 << 20;
     let mut bounded = Answers::new(room, LIFETIME_MS);
     let mut most = 0;
-    for part in made.chunks(1_000) {
-        fill(&mut bounded, part, &answer);
+    for (part, made) in made.chunks(1_000).enumerate() {
+        fill(&mut bounded, made, part * 1_000, &answer);
         most = most.max(bounded.bytes());
     }
     if context.json {
@@ -124,11 +124,11 @@ pub(crate) fn run(context: &Context, entries: usize, lookups: usize, seed: u64) 
     ))
 }
 
-fn fill(answers: &mut Answers, made: &[Made], answer: &[u8]) {
-    for (place, Made { text, vector }) in made.iter().enumerate() {
+fn fill(answers: &mut Answers, made: &[Made], first: usize, answer: &[u8]) {
+    for (place, Made { text, vector }) in (first..).zip(made) {
         let question = Question::new(text, vector);
-        let first = (place as u64) % 50_000;
-        let chunks: Vec<u64> = (first..first + CHUNKS).collect();
+        let chunk = (place as u64) % 50_000;
+        let chunks: Vec<u64> = (chunk..chunk + CHUNKS).collect();
         let fresh = Fresh {
             key: key(place),
             similar: Some((scope(), &question)),

@@ -6,7 +6,9 @@ use burnish_eval::promotion::Simulation;
 use burnish_learning::ComparisonSettings;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalRelatedArgs, RelatedArgs};
+use crate::commands::{
+    ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalCacheArgs, EvalRelatedArgs, RelatedArgs,
+};
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
 #[derive(Debug, Parser)]
@@ -139,6 +141,8 @@ pub(crate) enum Eval {
     Related(EvalRelatedArgs),
     /// What asking questions together saves, and what it loses, of a simulated model.
     Batch(EvalBatchArgs),
+    /// What the semantic cache serves of pairs of questions, and how much of it wrongly.
+    Cache(EvalCacheArgs),
     /// What learning gains on a stream of queries whose judgements become outcomes.
     Adaptive(Adaptive),
     /// What opened passages teach where people look at the places of a list unevenly.
@@ -328,6 +332,17 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
+    /// A full cache of answers: the time of a look-up, what an entry takes, and the bound on bytes.
+    Cache {
+        /// How many answers are kept.
+        #[arg(long, default_value_t = 100_000, value_parser = positive)]
+        entries: usize,
+        /// How many questions are looked up.
+        #[arg(long, default_value_t = 5_000, value_parser = positive)]
+        lookups: usize,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Ingestion of a file or folder against embedding its chunks alone.
     Ingest {
         /// Files and folders.
@@ -342,4 +357,8 @@ pub(crate) enum ConfigCommand {
     Default,
     /// Say whether the settings make sense.
     Check,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "give a whole number above 0".to_owned())
 }

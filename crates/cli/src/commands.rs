@@ -2,11 +2,13 @@
 
 mod ask;
 mod bench;
+mod bench_cache;
 mod bench_decide;
 mod bench_search;
 mod eval;
 mod eval_adaptive;
 mod eval_batch;
+mod eval_cache;
 mod eval_clicks;
 mod eval_offpolicy;
 mod eval_outcomes;
@@ -27,6 +29,7 @@ use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
 
 pub(crate) use eval_batch::EvalBatchArgs;
+pub(crate) use eval_cache::EvalCacheArgs;
 pub(crate) use eval_clicks::ClicksArgs;
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
 pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
@@ -88,6 +91,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Eval(Eval::Batch(args)) => eval_batch::run(&context, &args),
         Command::Eval(Eval::Clicks(args)) => eval_clicks::run(&context, &args),
         Command::Replay(request) => replay::run(&context, &request),
+        Command::Eval(Eval::Cache(args)) => eval_cache::run(&context, &args),
         Command::Eval(Eval::Related(args)) => related::evaluate(&context, &args),
         Command::Learn(command) => learn::run(&context, command),
         Command::Eval(Eval::Choice(args)) => eval_outcomes::choice(&context, args),
@@ -101,6 +105,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }
         Command::Bench(Bench::Decide { outcomes, seed }) => bench_decide::run(&context, outcomes, seed),
+        Command::Bench(Bench::Cache { entries, lookups, seed }) => {
+            bench_cache::run(&context, entries, lookups, seed)
+        }
         Command::Bench(Bench::Ingest { paths }) => bench::ingest(&context, &paths),
         Command::Bench(Bench::Search { chunks, queries, seed }) => {
             bench_search::run(&context, chunks, queries, seed)

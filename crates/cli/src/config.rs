@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use burnish_engine::{AnswerSettings, BatchSettings, EngineSettings, PlannerSettings};
+use burnish_engine::{AnswerSettings, BatchSettings, CacheSettings, EngineSettings, PlannerSettings};
 use burnish_ingest::{Chunking, Limits};
 use burnish_llm::ModelSettings;
 use burnish_server::ServerSettings;
@@ -47,6 +47,7 @@ struct Raw {
     planner: RawPlanner,
     answer: RawAnswer,
     batch: RawBatch,
+    cache: RawCache,
     chunking: RawChunking,
     limits: RawLimits,
     #[serde(default)]
@@ -105,6 +106,16 @@ struct RawBatch {
     parallel: usize,
     max_requests: usize,
     max_inline: usize,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCache {
+    enabled: bool,
+    similar: bool,
+    delta: f64,
+    max_mib: u64,
+    lifetime_seconds: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -329,13 +340,15 @@ fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value)
 }
 
 fn validate(raw: Raw) -> Result<Config> {
-    let Raw { store, server, embedding, planner, answer, batch, chunking, limits, models } = raw;
+    let Raw { store, server, embedding, planner, answer, batch, cache, chunking, limits, models } = raw;
     let listen = server.listen.parse().with_context(|| {
         format!("server.listen: `{}` is not an address such as 127.0.0.1:8080", server.listen)
     })?;
     within("planner.half_life_days", planner.half_life_days, 0.0, 36_500.0)?;
     check_planner(&planner)?;
     within("answer.smallest_support", f64::from(answer.smallest_support), 0.0, 1.0)?;
+    within("cache.delta", cache.delta, 0.0001, 0.5)?;
+    at_least("cache.max_mib", cache.max_mib as usize, 1)?;
     at_least("server.max_concurrent_requests", server.max_concurrent_requests, 1)?;
     at_least("server.max_query_chars", server.max_query_chars, 1)?;
     at_least("server.max_upload_mib", server.max_upload_mib, 1)?;
@@ -374,6 +387,13 @@ fn validate(raw: Raw) -> Result<Config> {
             smallest_support: answer.smallest_support,
         },
         batch: BatchSettings { size: batch.size, kept_context: batch.kept_context, parallel: batch.parallel },
+        cache: CacheSettings {
+            enabled: cache.enabled,
+            similar: cache.similar,
+            delta: cache.delta,
+            max_bytes: cache.max_mib << 20,
+            lifetime_ms: cache.lifetime_seconds.saturating_mul(1_000),
+        },
         chunking: Chunking {
             max_tokens: chunking.max_tokens,
             min_tokens: chunking.min_tokens,

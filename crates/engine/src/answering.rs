@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::caching::{Lookup, Pending, StandIn};
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
 use crate::writing::{Spent, both, cost, stand_in};
@@ -72,6 +73,8 @@ pub(crate) struct Ending {
     spent: Spent,
     timings: Vec<StageTiming>,
     started: Instant,
+    /// What the cache keeps of it.
+    pending: Option<Box<Pending>>,
 }
 
 /// What was written.
@@ -87,7 +90,7 @@ pub(crate) struct Written {
 
 impl Ending {
     /// Of a plan whose answer is being written from now on.
-    pub(crate) fn new(engine: &Arc<Engine>, retrieved: Retrieved) -> Self {
+    pub(crate) fn new(engine: &Arc<Engine>, retrieved: Retrieved, pending: Option<Box<Pending>>) -> Self {
         let Retrieved { decision, evidence, timings, recorded, spent, degraded } = retrieved;
         let strategy = decision.choice().map(|choice| &choice.plan.strategy);
         Self {
@@ -101,6 +104,7 @@ impl Ending {
             spent,
             timings,
             started: Instant::now(),
+            pending,
         }
     }
 
@@ -128,22 +132,29 @@ impl Engine {
         pinned: Pinned,
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
-        let retrieved = self.retrieve(query.clone(), pinned).await?;
-        self.answer_retrieved(query, retrieved, sampling).await
+        let answerer = self.answerer(pinned.answerer.as_ref())?;
+        let pending = match self.look_up(&query, answerer, &pinned, &sampling).await? {
+            Lookup::Hit(answering) => return Ok(*answering),
+            Lookup::Miss(pending) => pending,
+        };
+        let choice = pending.as_ref().and_then(|pending| pending.choice.clone());
+        let retrieved = self.retrieve(query.clone(), pinned, choice).await?;
+        self.answer_retrieved(query, retrieved, sampling, pending).await
     }
 
-    /// Answers a question whose passages were found.
+    /// Answers a question whose passages were found, and lets the cache keep what is `pending`.
     pub(crate) async fn answer_retrieved(
         self: &Arc<Self>,
         asked: Query,
         retrieved: Retrieved,
         sampling: Sampling,
+        pending: Option<Box<Pending>>,
     ) -> Result<Answering, EngineError> {
         let (decision, evidence) = (retrieved.decision.clone(), retrieved.evidence.clone());
         let plan = decision.choice().map(|candidate| &candidate.plan);
         let answerer = plan.map_or(Answerer::Extractive, |plan| plan.answerer.clone());
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
-        let mut ending = Ending::new(self, retrieved);
+        let mut ending = Ending::new(self, retrieved, pending);
         let consulted = ending.consulted;
         let model = match &answerer {
             Answerer::Model(name) => self.models.iter().find(|model| model.name() == name),
@@ -162,6 +173,14 @@ impl Engine {
                         return Err(EngineError::Model(error));
                     }
                     Err(error) => {
+                        if let Some(stand_in) =
+                            ending.pending.as_ref().and_then(|pending| self.stand_in(pending))
+                        {
+                            tracing::warn!(%error, "answering from the cache, since the model does not answer");
+                            let evidence = stand_in.answer.evidence.clone();
+                            let events = repeated(ending, stand_in, model.name());
+                            return Ok(Answering { decision, evidence, events });
+                        }
                         tracing::warn!(%error, "answering by quotation, since the model does not answer");
                         let instead = match consulted {
                             true => "this is quoted from the documents",
@@ -271,6 +290,28 @@ impl Engine {
     }
 }
 
+/// Hands out the answer to a similar question in place of one that can't be had, and says so.
+fn repeated(
+    ending: Ending,
+    StandIn { question, answer }: StandIn,
+    model: &str,
+) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
+    let degraded =
+        format!("the model `{model}` did not answer; this is what “{question}” was answered before");
+    let written = Written {
+        text: answer.text,
+        found: answer.found,
+        citations: answer.citations,
+        usage: Usage::default(),
+        cost: Some(Money::ZERO),
+        degraded: Some(degraded),
+        finish_reason: answer.finish_reason,
+    };
+    let ending = Ending { evidence: answer.evidence, ..ending };
+    let text = stream::iter([Ok(AnswerEvent::Text(written.text.clone()))]);
+    Box::pin(text.chain(stream::once(finish(ending, written))))
+}
+
 /// Starts a model and waits for its first words, so that one that fails at once can still be replaced; for all of them
 /// where nothing is shown before the end.
 async fn start(model: &dyn LanguageModel, request: ModelRequest) -> Result<ModelStream, ModelError> {
@@ -354,7 +395,7 @@ fn written(text: String, ending: &Ending) -> Written {
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let Ending { engine, decision, recorded, evidence, spent, mut timings, started, .. } = ending;
+    let Ending { engine, decision, recorded, evidence, spent, mut timings, started, pending, .. } = ending;
     let mut usage = written.usage;
     usage += spent.usage;
     let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
@@ -378,6 +419,9 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
         let judgement = Judgement::Supported { value };
         let outcome = Outcome { request: decision.id, at: answer.at, judgement, comment: None, user: None };
         drop(engine.store.record_outcomes(vec![outcome]));
+    }
+    if let Some(pending) = pending {
+        engine.keep(*pending, &answer).await;
     }
     Ok(AnswerEvent::Done(Box::new(answer)))
 }

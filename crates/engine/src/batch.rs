@@ -15,9 +15,10 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::answering::{Ending, finish};
+use crate::caching::{Lookup, Pending};
 use crate::pipeline::Retrieved;
 use crate::writing::{Spent, Whole, whole};
-use crate::{AnswerEvent, Engine, EngineError, Pinned, Sampling, prompt};
+use crate::{AnswerEvent, Answering, Engine, EngineError, Pinned, Sampling, prompt};
 
 use groups::{Asked, Bounds, Group};
 
@@ -53,6 +54,14 @@ struct Prepared {
     place: usize,
     ask: Ask,
     retrieved: Retrieved,
+    /// What the cache keeps of its answer.
+    pending: Option<Box<Pending>>,
+}
+
+/// What is there of a question before any model is asked.
+enum Found {
+    Answer(Box<Batched>),
+    Passages(Box<Prepared>),
 }
 
 /// What is asked about several questions at once.
@@ -90,17 +99,16 @@ impl Engine {
         self: &Arc<Self>,
         asks: Vec<Ask>,
     ) -> impl Stream<Item = (usize, Result<Batched, EngineError>)> + Send + use<> {
-        let mut failed = Vec::new();
+        let mut done = Vec::new();
         let mut prepared: Vec<Prepared> = Vec::new();
-        let retrievals = stream::iter(asks.into_iter().enumerate()).map(|(place, ask)| async move {
-            let found = self.retrieve(ask.query.clone(), ask.pinned.clone()).await;
-            (place, found.map(|retrieved| Prepared { place, ask, retrieved }))
-        });
+        let retrievals = stream::iter(asks.into_iter().enumerate())
+            .map(|(place, ask)| async move { (place, self.prepare(place, ask).await) });
         let mut retrievals = retrievals.buffered(RETRIEVALS);
         while let Some((place, found)) = retrievals.next().await {
             match found {
-                Ok(found) => prepared.push(found),
-                Err(error) => failed.push((place, Err(error))),
+                Ok(Found::Passages(found)) => prepared.push(*found),
+                Ok(Found::Answer(found)) => done.push((place, Ok(*found))),
+                Err(error) => done.push((place, Err(error))),
             }
         }
         let groups = self.grouped(prepared).await;
@@ -112,7 +120,19 @@ impl Engine {
             })
             .buffer_unordered(self.settings.batch.parallel.max(1))
             .flat_map(stream::iter);
-        stream::iter(failed).chain(answers)
+        stream::iter(done).chain(answers)
+    }
+
+    /// Looks into the cache first, and finds the passages where it has no answer.
+    async fn prepare(self: &Arc<Self>, place: usize, ask: Ask) -> Result<Found, EngineError> {
+        let answerer = self.answerer(ask.pinned.answerer.as_ref())?;
+        let pending = match self.look_up(&ask.query, answerer, &ask.pinned, &ask.sampling).await? {
+            Lookup::Hit(answering) => return Ok(Found::Answer(Box::new(drained(*answering).await?))),
+            Lookup::Miss(pending) => pending,
+        };
+        let choice = pending.as_ref().and_then(|pending| pending.choice.clone());
+        let retrieved = self.retrieve(ask.query.clone(), ask.pinned.clone(), choice).await?;
+        Ok(Found::Passages(Box::new(Prepared { place, ask, retrieved, pending })))
     }
 
     /// The groups with the passages that each shares.
@@ -250,10 +270,10 @@ impl Engine {
         spent: Spent,
         together: usize,
     ) -> Result<Batched, EngineError> {
-        let Prepared { mut retrieved, .. } = one;
+        let Prepared { mut retrieved, pending, .. } = one;
         let text = prompt::renumber(text, &shared.passages, &mut retrieved.evidence);
         let decision = retrieved.decision.clone();
-        let mut ending = Ending::new(self, retrieved);
+        let mut ending = Ending::new(self, retrieved, pending);
         let written = ending.model_wrote(text, spent, shared.stand_in.clone());
         match finish(ending, written).await? {
             AnswerEvent::Done(answer) => Ok(Batched { decision, answer: *answer, together }),
@@ -264,18 +284,22 @@ impl Engine {
     }
 
     async fn answer_alone(self: &Arc<Self>, one: Prepared) -> (usize, Result<Batched, EngineError>) {
-        let Prepared { place, ask, retrieved } = one;
+        let Prepared { place, ask, retrieved, pending } = one;
         let answered = async {
-            let mut answering = self.answer_retrieved(ask.query, retrieved, ask.sampling).await?;
-            while let Some(event) = answering.events.try_next().await? {
-                if let AnswerEvent::Done(answer) = event {
-                    return Ok(Batched { decision: answering.decision, answer: *answer, together: 1 });
-                }
-            }
-            Err(EngineError::Internal("an answer has no end".to_owned()))
+            drained(self.answer_retrieved(ask.query, retrieved, ask.sampling, pending).await?).await
         };
         (place, answered.await)
     }
+}
+
+/// Waits for the end of an answer to one question.
+async fn drained(mut answering: Answering) -> Result<Batched, EngineError> {
+    while let Some(event) = answering.events.try_next().await? {
+        if let AnswerEvent::Done(answer) = event {
+            return Ok(Batched { decision: answering.decision, answer: *answer, together: 1 });
+        }
+    }
+    Err(EngineError::Internal("an answer has no end".to_owned()))
 }
 
 /// What a reply to all cost, by question: what was read in equal parts, what was written by length, and money as what was

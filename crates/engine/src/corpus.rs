@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::EngineError;
+use crate::caching::Caching;
 
 /// Chunks that are applied in one step while catching up.
 const CATCH_UP_CHUNKS: usize = 2_000;
@@ -82,6 +83,8 @@ pub(crate) struct Corpus {
     store: Arc<dyn Store>,
     pub(crate) lexical: Arc<TantivyIndex>,
     pub(crate) vectors: Arc<UsearchIndex>,
+    /// Told of every removal, before that is acknowledged.
+    caching: Arc<Caching>,
     writer: Mutex<Writer>,
     _claim: Claim,
 }
@@ -106,6 +109,7 @@ impl Corpus {
         claim: Claim,
         store: Arc<dyn Store>,
         embedder: &dyn Embedder,
+        caching: Arc<Caching>,
     ) -> Result<Self, EngineError> {
         check_encoding(data, embedder)?;
         let newest = store.generation()?;
@@ -120,6 +124,7 @@ impl Corpus {
             store,
             lexical,
             vectors: Arc::new(vectors),
+            caching,
             writer: Mutex::new(writer),
             _claim: claim,
         };
@@ -138,6 +143,7 @@ impl Corpus {
         let mut writer = self.writer.lock();
         self.catch_up(&mut writer)?;
         let change = self.store.put_documents(documents, at)?;
+        self.caching.drop_chunks(&change.removed, change.generation);
         self.apply(&mut writer, &change)
     }
 
@@ -146,6 +152,7 @@ impl Corpus {
         let mut writer = self.writer.lock();
         self.catch_up(&mut writer)?;
         let change = self.store.remove_documents(documents)?;
+        self.caching.drop_chunks(&change.removed, change.generation);
         self.apply(&mut writer, &change)?;
         self.show(&mut writer)
     }

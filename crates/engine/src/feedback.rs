@@ -54,6 +54,7 @@ impl Engine {
                 return Err(EngineError::UnknownChunk { request, chunk });
             }
         }
+        self.caching.hear(&stored.decision, &judgement);
         let outcome = Outcome { request, at: self.clock.now(), judgement, comment, user };
         self.store.record_outcomes(vec![outcome.clone()]).await?;
         self.blocking(Self::learn).await?;

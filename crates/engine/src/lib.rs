@@ -2,6 +2,7 @@
 
 mod answering;
 mod batch;
+mod caching;
 mod challenger;
 mod corpus;
 mod error;
@@ -30,6 +31,7 @@ use burnish_types::{Clock, Embedder, EndpointFigures, LanguageModel, Prediction,
 
 pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
+pub use caching::CacheStanding;
 pub use challenger::{Attempt, ChallengerChange, ChallengerEvent, ChallengerStanding, Training};
 pub use corpus::Agreement;
 pub use error::EngineError;
@@ -41,8 +43,9 @@ pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
-pub use settings::{AnswerSettings, BatchSettings, EngineSettings, PlannerSettings};
+pub use settings::{AnswerSettings, BatchSettings, CacheSettings, EngineSettings, PlannerSettings};
 
+use caching::Caching;
 use challenger::Challenger;
 use corpus::Corpus;
 use learned::Learned;
@@ -63,6 +66,7 @@ pub struct Parts {
 pub struct Engine {
     store: Arc<dyn Store>,
     corpus: Corpus,
+    caching: Arc<Caching>,
     embedder: Arc<dyn Embedder>,
     models: Vec<Arc<dyn LanguageModel>>,
     writer: Option<ModelWriter>,
@@ -82,7 +86,10 @@ impl Engine {
         let Parts { embedder, models, clock } = parts;
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
-        let corpus = Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref())?;
+        let caching = Arc::new(Caching::new(settings.cache, embedder.dimensions(), &settings.data));
+        let corpus =
+            Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref(), Arc::clone(&caching))?;
+        caching.load(store.as_ref())?;
         let (learned, account, heard) =
             Learned::from_log(store.as_ref(), embedder.as_ref(), settings.planner.half_life_days)?;
         let registry = Registry::default();
@@ -100,6 +107,7 @@ impl Engine {
         let engine = Arc::new(Self {
             store,
             corpus,
+            caching,
             embedder,
             models,
             writer,
@@ -167,6 +175,7 @@ impl Engine {
     pub fn close(&self) -> Result<(), EngineError> {
         self.corpus.checkpoint()?;
         self.close_trees()?;
+        self.caching.save()?;
         self.learned.snapshot(self.store.as_ref(), self.planner.account())
     }
 

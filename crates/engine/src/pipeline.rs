@@ -8,8 +8,8 @@ use burnish_retrieval::{
     Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
 use burnish_types::{
-    Answer, Answerer, ChunkId, Decision, Embedding, Evidence, LexicalIndex, Lifted, Money, Query,
-    QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy,
+    Answer, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LexicalIndex, Lifted, Money,
+    Query, QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy,
 };
 
 use crate::learned::Expense;
@@ -78,7 +78,7 @@ impl Engine {
     pub async fn search(self: &Arc<Self>, query: Query, pinned: Pinned) -> Result<Answered, EngineError> {
         let pinned = Pinned { answerer: Some(Answerer::Passages), ..pinned };
         let Retrieved { decision, evidence, timings, recorded, spent, degraded } =
-            self.retrieve(query, pinned).await?;
+            self.retrieve(query, pinned, None).await?;
         let answer = Answer {
             text: String::new(),
             found: !evidence.is_empty(),
@@ -103,6 +103,7 @@ impl Engine {
         self: &Arc<Self>,
         query: Query,
         pinned: Pinned,
+        cache: Option<CacheChoice>,
     ) -> Result<Retrieved, EngineError> {
         if query.text.trim().is_empty() {
             return Err(EngineError::InvalidQuery("the query is empty: ask something".to_owned()));
@@ -112,7 +113,9 @@ impl Engine {
         }
         let answerer = self.answerer(pinned.answerer.as_ref())?;
         let id = RequestId::from_parts(self.clock.now().0, fastrand::u128(..));
-        self.blocking(move |engine| engine.retrieve_now(id, &query, pinned.strategy.as_ref(), answerer)).await
+        let work =
+            move |engine: &Self| engine.retrieve_now(id, &query, pinned.strategy.as_ref(), answerer, cache);
+        self.blocking(work).await
     }
 
     fn retrieve_now(
@@ -121,6 +124,7 @@ impl Engine {
         query: &Query,
         strategy: Option<&Strategy>,
         answerer: Answerer,
+        cache: Option<CacheChoice>,
     ) -> Result<Retrieved, EngineError> {
         let started = Instant::now();
         let mut features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
@@ -142,7 +146,8 @@ impl Engine {
             answerer,
             context_tokens: self.settings.answer.context_tokens,
         };
-        let decision = self.planner.decide(query, circumstances, strategy, &self.learned)?;
+        let mut decision = self.planner.decide(query, circumstances, strategy, &self.learned)?;
+        decision.cache = cache;
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let plan = plan.ok_or_else(|| EngineError::Internal("a decision chose nothing".to_owned()))?;
         let recorded = self.store.record_decision(decision.clone());
@@ -372,7 +377,7 @@ impl Engine {
     }
 
     /// Who answers: the pinned one, else the first model, else nobody but the passages themselves.
-    fn answerer(&self, pinned: Option<&Answerer>) -> Result<Answerer, EngineError> {
+    pub(crate) fn answerer(&self, pinned: Option<&Answerer>) -> Result<Answerer, EngineError> {
         match pinned {
             Some(Answerer::Model(name)) if !self.models.iter().any(|model| model.name() == name) => {
                 Err(EngineError::UnknownModel { name: name.clone(), known: self.models() })

@@ -45,6 +45,8 @@ pub struct Pinned {
     pub strategy: Option<Strategy>,
     /// This answerer and no other.
     pub answerer: Option<Answerer>,
+    /// An answer that is written now, and not one that was kept.
+    pub fresh: bool,
 }
 
 /// What stays the same over the candidates of a query.
@@ -305,7 +307,7 @@ fn decision(
 ) -> Decision {
     let Circumstances { id, at, features, .. } = circumstances;
     let (text, user) = (query.text.clone(), query.user.clone());
-    Decision { id, at, query: text, user, features, policy, candidates, chosen, reason, charge }
+    Decision { id, at, query: text, user, features, policy, candidates, chosen, reason, charge, cache: None }
 }
 
 fn find(

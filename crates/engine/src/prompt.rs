@@ -24,6 +24,11 @@ const CONVERSATION: &str = "No documents were consulted for this message. Answer
 questions about the conversation from what was said in it. For anything else say that no documents were consulted, \
 rather than answer from memory.";
 
+/// Changes with the prompts.
+pub(crate) fn fingerprint() -> blake3::Hash {
+    blake3::hash([INSTRUCTIONS, CONVERSATION].join("\n").as_bytes())
+}
+
 /// The passages that fit into `budget` tokens, best first, numbered by their place in the evidence. The
 /// first one always goes in.
 pub(crate) fn pack(

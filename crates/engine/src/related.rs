@@ -16,6 +16,7 @@ use burnish_types::{
     UserContext, VectorIndex,
 };
 
+use crate::caching;
 use crate::learned::Expense;
 use crate::pipeline::{StoredPassages, explain, timing};
 use crate::{Answered, Engine, EngineError};
@@ -117,7 +118,7 @@ pub(crate) fn start_of(decision: &Decision) -> Start {
 
 /// Whether `decision` is about a question, so that its outcomes say how questions are best answered.
 pub(crate) fn is_of_question(decision: &Decision) -> bool {
-    start_of(decision) == Start::Question
+    start_of(decision) == Start::Question && caching::was_planned(decision)
 }
 
 impl Engine {
@@ -281,6 +282,7 @@ impl Engine {
             chosen: 0,
             reason: origin.reason.clone(),
             charge: 0.0,
+            cache: None,
         })
     }
 

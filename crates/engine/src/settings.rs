@@ -15,6 +15,8 @@ pub struct EngineSettings {
     pub answer: AnswerSettings,
     /// How several questions are answered at once.
     pub batch: BatchSettings,
+    /// Which answers are kept.
+    pub cache: CacheSettings,
     /// How documents are cut.
     pub chunking: Chunking,
     /// What a file may cost to read.
@@ -29,6 +31,7 @@ impl EngineSettings {
             planner: PlannerSettings::default(),
             answer: AnswerSettings::default(),
             batch: BatchSettings::default(),
+            cache: CacheSettings::default(),
             chunking: Chunking::default(),
             limits: Limits::default(),
         }
@@ -91,5 +94,26 @@ pub struct BatchSettings {
 impl Default for BatchSettings {
     fn default() -> Self {
         Self { size: 8, kept_context: 0.5, parallel: 4 }
+    }
+}
+
+/// Which answers of language models are kept, and served again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CacheSettings {
+    /// Whether any is.
+    pub enabled: bool,
+    /// Whether answers to similar questions are served, too.
+    pub similar: bool,
+    /// The share of all requests that may be answered wrongly by those, in (0, 1).
+    pub delta: f64,
+    /// What the answers may take together.
+    pub max_bytes: u64,
+    /// How long one is served.
+    pub lifetime_ms: u64,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { enabled: true, similar: false, delta: 0.01, max_bytes: 64 << 20, lifetime_ms: 24 * 3_600_000 }
     }
 }

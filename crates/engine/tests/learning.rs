@@ -122,6 +122,7 @@ fn decision(number: u64, query: &Query, policy: &str, propensities: [f64; 3], ch
         chosen,
         reason: String::new(),
         charge: 0.0,
+        cache: None,
     }
 }
 

@@ -114,7 +114,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn pinned(strategy: &str) -> Pinned {
-    Pinned { strategy: Some(Strategy::new(strategy)), answerer: None }
+    Pinned { strategy: Some(Strategy::new(strategy)), ..Pinned::default() }
 }
 
 async fn answer(engine: &Arc<Engine>, query: Query, pinned: Pinned) -> Answer {

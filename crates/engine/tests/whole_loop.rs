@@ -361,8 +361,8 @@ fn what_cannot_be_asked_is_an_error_that_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(&folder.path().join("data"), Vec::new());
     runtime().block_on(async {
-        let strategy = |name: &str| Pinned { strategy: Some(Strategy::new(name)), answerer: None };
-        let model = Pinned { strategy: None, answerer: Some(Answerer::Model("gpt".to_owned())) };
+        let strategy = |name: &str| Pinned { strategy: Some(Strategy::new(name)), ..Pinned::default() };
+        let model = Pinned { answerer: Some(Answerer::Model("gpt".to_owned())), ..Pinned::default() };
         let search = |text: &'static str, pinned| engine.search(question(text), pinned);
         assert!(matches!(search(" \n", Pinned::default()).await, Err(EngineError::InvalidQuery(_))));
         assert!(matches!(search("x", strategy("magic")).await, Err(EngineError::UnknownStrategy { name, .. }) if name == "magic"));

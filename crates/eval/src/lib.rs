@@ -4,6 +4,7 @@
 pub mod adaptive;
 pub mod batch;
 pub mod bootstrap;
+pub mod cache;
 pub mod choice;
 pub mod classification;
 pub mod dataset;

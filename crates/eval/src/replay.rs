@@ -207,6 +207,7 @@ mod tests {
                     chosen,
                     reason: String::new(),
                     charge: 0.0,
+                    cache: None,
                 };
                 (decision, Settled { quality, trust: 1.0 })
             })

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use burnish_engine::CacheStanding;
 use burnish_types::{EndpointFigures, Prediction, Strategy, Totals};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -65,6 +66,7 @@ pub(crate) struct Metrics {
     outcomes: Gauge,
     quality: Quality,
     model: ModelFigures,
+    cache: Cache,
 }
 
 /// What is seen of the endpoints of language models; counted there, and copied here when it is asked for.
@@ -124,6 +126,18 @@ fn raise(counter: &Counter, count: u64) {
     counter.inner().fetch_max(count, Ordering::Relaxed);
 }
 
+/// What the cache serves and keeps.
+#[derive(Default)]
+struct Cache {
+    lookups: Gauge,
+    exact_hits: Gauge,
+    similar_hits: Gauge,
+    explored: Gauge,
+    wrong_bound: Gauge<f64, AtomicU64>,
+    entries: Gauge,
+    bytes: Gauge,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let seconds: Seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
@@ -137,6 +151,7 @@ impl Default for Metrics {
             outcomes: Gauge::default(),
             quality: Quality::default(),
             model: ModelFigures::default(),
+            cache: Cache::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Requests by route, method and status", metrics.requests.clone());
@@ -151,6 +166,19 @@ impl Default for Metrics {
         registry.register("outcomes", "Outcomes in the log", metrics.outcomes.clone());
         registry.register("strategy_quality", "Expected quality by strategy", metrics.quality.clone());
         metrics.model.register(registry);
+        let cache = &metrics.cache;
+        for (name, help, gauge) in [
+            ("cache_lookups", "Requests that a kept answer could have served", &cache.lookups),
+            ("cache_exact_hits", "The same request again, served from the cache", &cache.exact_hits),
+            ("cache_similar_hits", "Similar requests, served from the cache", &cache.similar_hits),
+            ("cache_explored", "Similar requests, answered freshly to compare", &cache.explored),
+            ("cache_entries", "Answers that are kept", &cache.entries),
+            ("cache_bytes", "What the kept answers take", &cache.bytes),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        let help = "Upper bound on the wrong answers to similar requests, 95 % confidence";
+        registry.register("cache_wrong_bound", help, cache.wrong_bound.clone());
         metrics
     }
 }
@@ -162,15 +190,23 @@ impl Metrics {
         totals: Totals,
         learned: &[(Strategy, Prediction)],
         endpoints: &[EndpointFigures],
+        cache: &CacheStanding,
     ) -> String {
         for (gauge, value) in [
             (&self.documents, totals.documents),
             (&self.chunks, totals.chunks),
             (&self.decisions, totals.decisions),
             (&self.outcomes, totals.outcomes),
+            (&self.cache.lookups, cache.lookups),
+            (&self.cache.exact_hits, cache.exact_hits),
+            (&self.cache.similar_hits, cache.similar.served),
+            (&self.cache.explored, cache.similar.explored),
+            (&self.cache.entries, cache.entries),
+            (&self.cache.bytes, cache.bytes),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        self.cache.wrong_bound.set(cache.similar.wrong_bound);
         for (strategy, prediction) in learned {
             let label = ByStrategy { strategy: strategy.to_string() };
             self.quality.get_or_create(&label).set(prediction.quality);

@@ -81,6 +81,37 @@ pub struct Candidate {
     pub propensity: f64,
 }
 
+/// How a kept answer belongs to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheKind {
+    /// The same was asked, under the same circumstances.
+    Exact,
+    /// Something similar was asked.
+    Similar,
+}
+
+/// An answer that was kept, and what was decided about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CacheChoice {
+    /// How it belongs to the request.
+    pub kind: CacheKind,
+    /// Names the entry, as long as the process lives.
+    pub entry: u64,
+    /// The question that it answered.
+    pub question: String,
+    /// The cosine of the two questions' embeddings.
+    pub similarity: f32,
+    /// How old it was, in milliseconds.
+    pub age_ms: u64,
+    /// How likely it was predicted to be wrong here, in [0, 1].
+    pub risk: f64,
+    /// The probability with which it was going to be served; above 0 and not served, it was compared with a fresh one.
+    pub propensity: f64,
+    /// Whether it was served.
+    pub served: bool,
+}
+
 /// A choice among candidates, as it is recorded, explained and replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -106,6 +137,9 @@ pub struct Decision {
     /// cost, and given back with the outcome.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub charge: f64,
+    /// The kept answer that might have served, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheChoice>,
 }
 
 /// Most decisions explore nothing.

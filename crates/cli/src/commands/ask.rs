@@ -23,7 +23,7 @@ pub(crate) fn search(
 ) -> Result<()> {
     let engine = parts::engine(&context.config)?;
     let query = Query { filter: parse_filter(filter)?, ..question(query, top_k) };
-    let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer: None };
+    let pinned = Pinned { strategy: strategy.map(Strategy::new), ..Pinned::default() };
     let answered = runtime()?.block_on(engine.search(query, pinned))?;
     let (decision, answer) = (&answered.decision, &answered.answer);
     if context.json {
@@ -57,7 +57,7 @@ pub(crate) fn run(
     let engine = parts::engine(&context.config)?;
     let answerer =
         model.map(|name| if name == "extractive" { Answerer::Extractive } else { Answerer::Model(name) });
-    let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer };
+    let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer, fresh: false };
     let (decision, answer) = runtime()?.block_on(async {
         let sampling = Sampling { whole: context.json, ..Sampling::default() };
         let mut answering = engine.answer(question(query, top_k), pinned, sampling).await?;

@@ -6,7 +6,7 @@ mod response;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use burnish_engine::{AnswerEvent, Answering, EngineError, Sampling};
@@ -83,10 +83,12 @@ pub(crate) struct Extension {
 )]
 pub(super) async fn complete(
     State(app): State<App>,
+    headers: HeaderMap,
     Body(mut request): Body<ChatRequest>,
 ) -> Result<Response, ApiError> {
     let mut sampling = sampling(&mut request)?;
-    let pinned = super::models::pinned(&app.engine, &request.model)?;
+    let mut pinned = super::models::pinned(&app.engine, &request.model)?;
+    pinned.fresh = wants_fresh(&headers);
     sampling.verbatim = messages::verbatim(&request.messages);
     let (text, param, conversation) = split(request.messages)?;
     let Extension { top_k, filter, user, target_quality } = request.burnish.unwrap_or_default();
@@ -111,6 +113,14 @@ pub(super) async fn complete(
         }
     }
     Ok(response)
+}
+
+/// Whether `Cache-Control` asks for an answer that was not kept (RFC 9111, 5.2.1).
+fn wants_fresh(headers: &HeaderMap) -> bool {
+    let directives =
+        headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    let mut directives = directives.flat_map(|value| value.split(',')).map(str::trim);
+    directives.any(|directive| ["no-cache", "no-store"].iter().any(|no| directive.eq_ignore_ascii_case(no)))
 }
 
 fn sampling(request: &mut ChatRequest) -> Result<Sampling, ApiError> {

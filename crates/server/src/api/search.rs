@@ -58,7 +58,7 @@ pub(super) async fn search(
     let options = Options { top_k, filter, user, target_quality };
     let question = Question { text: query, param: "query", options, ..Question::default() };
     let query = question.into_query(&app.settings)?;
-    let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer: None };
+    let pinned = Pinned { strategy: strategy.map(Strategy::new), ..Pinned::default() };
     let Answered { decision, answer } = app.engine.search(query, pinned).await?;
     let planned = Planned::of(&decision)
         .ok_or_else(|| ApiError::new(Code::Internal, "the planner chose nothing; this is a fault"))?;

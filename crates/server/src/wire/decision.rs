@@ -54,6 +54,44 @@ impl From<&inside::Prediction> for Prediction {
     }
 }
 
+/// An answer that was kept, and what was decided about it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Cache {
+    /// `exact` where the same was asked, `similar` where something like it was.
+    pub(crate) hit: &'static str,
+    /// Whether it was served.
+    pub(crate) served: bool,
+    /// Whether it might have been served, and was compared with a fresh answer instead.
+    pub(crate) explored: bool,
+    /// The question that it answered.
+    pub(crate) question: String,
+    /// The cosine of the two questions.
+    pub(crate) similarity: f32,
+    pub(crate) age_seconds: f64,
+    /// How likely it was predicted to be wrong here.
+    pub(crate) risk: f64,
+    /// The probability with which it was going to be served.
+    pub(crate) propensity: f64,
+}
+
+impl From<&inside::CacheChoice> for Cache {
+    fn from(choice: &inside::CacheChoice) -> Self {
+        Self {
+            hit: match choice.kind {
+                inside::CacheKind::Exact => "exact",
+                inside::CacheKind::Similar => "similar",
+            },
+            served: choice.served,
+            explored: !choice.served && choice.propensity > 0.0,
+            question: choice.question.clone(),
+            similarity: choice.similarity,
+            age_seconds: choice.age_ms as f64 / 1_000.0,
+            risk: choice.risk,
+            propensity: choice.propensity,
+        }
+    }
+}
+
 /// What was chosen for a request, and why: part of each answer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Planned {
@@ -65,6 +103,9 @@ pub(crate) struct Planned {
     pub(crate) policy: String,
     /// Why, in words.
     pub(crate) reason: String,
+    /// The kept answer that served, or might have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache: Option<Cache>,
 }
 
 impl Planned {
@@ -77,6 +118,7 @@ impl Planned {
             propensity: choice.propensity,
             policy: decision.policy.clone(),
             reason: decision.reason.clone(),
+            cache: decision.cache.as_ref().map(Cache::from),
         })
     }
 }
@@ -107,6 +149,9 @@ pub(crate) struct Decision {
     /// The place of the chosen one among them, from 0.
     pub(crate) chosen: usize,
     pub(crate) reason: String,
+    /// The kept answer that served, or might have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache: Option<Cache>,
 }
 
 /// Who asked.
@@ -139,6 +184,7 @@ impl From<&inside::Decision> for Decision {
             candidates: decision.candidates.iter().map(candidate).collect(),
             chosen: decision.chosen,
             reason: decision.reason.clone(),
+            cache: decision.cache.as_ref().map(Cache::from),
         }
     }
 }

@@ -99,6 +99,7 @@ pub(crate) fn decision(id: RequestId) -> Decision {
         chosen: 0,
         reason: "the baseline".to_owned(),
         charge: 0.0,
+        cache: None,
     }
 }
 

@@ -1,0 +1,518 @@
+//! Answers that need not be written again: looked up before anything is retrieved, kept once they are written.
+//!
+//! Only what a language model wrote is kept: quoting passages takes no longer than it takes to look a similar question up.
+//! An answer is shared where tenant, model, parameters, filter, prompts and conversation are the same, and it goes with
+//! the first passage that it rests on. A similar question's answer is served within [`burnish_cache::Guarantee`].
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burnish_cache::{
+    Answers, Fresh, Guarantee, Key, Offer, Promise, Question, Scope, Standing, StoredAnswer, Ticket, agree,
+};
+use burnish_learning::query_features;
+use burnish_types::{
+    Answer, Answerer, CacheChoice, CacheKind, Candidate, ChunkId, Decision, Generation, Judgement,
+    LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage, Store, Strategy,
+};
+use futures_util::stream;
+use parking_lot::Mutex;
+
+use crate::pipeline::timing;
+use crate::{AnswerEvent, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, prompt};
+
+/// The policy and the strategy of a decision that a kept answer serves.
+const POLICY: &str = "cache";
+/// The strategy of the plan that it was chosen over: to leave it to the planner.
+const OTHERWISE: &str = "fresh";
+/// Similar questions that are judged for a request.
+const OFFERED: usize = 3;
+/// Questions that are less alike are not looked at.
+const SMALLEST_LIKENESS: f32 = 0.6;
+/// Two answers to one question are the same from this likeness on, if they name the same numbers and names.
+const AGREEMENT: f32 = 0.85;
+/// Served answers that may still be judged by whoever asked.
+const OPEN_TICKETS: usize = 4_096;
+
+/// Whether `decision` says how a question was answered anew, so that it counts for how that is best done.
+pub(crate) fn was_planned(decision: &Decision) -> bool {
+    decision.policy != POLICY
+}
+
+/// What the cache counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CacheStanding {
+    /// Requests that could have been served.
+    pub lookups: u64,
+    /// The same request, served.
+    pub exact_hits: u64,
+    /// What the promise is about, and how it is kept.
+    pub similar: Standing,
+    /// Answers that are kept.
+    pub entries: u64,
+    /// What they take.
+    pub bytes: u64,
+}
+
+/// The cache of an engine.
+pub(crate) struct Caching {
+    settings: CacheSettings,
+    /// Hashed into every scope: other prompts, other answers.
+    prompts: blake3::Hash,
+    state: Mutex<State>,
+    file: PathBuf,
+    writing: Mutex<()>,
+}
+
+struct State {
+    answers: Answers,
+    guarantee: Guarantee,
+    tickets: HashMap<RequestId, (u64, Ticket)>,
+    /// In the order in which they were served.
+    served: VecDeque<RequestId>,
+    lookups: u64,
+    exact_hits: u64,
+    /// Answers that were kept since the start.
+    kept: u64,
+}
+
+/// The version of the file's form.
+const FILE_VERSION: u8 = 1;
+/// After so many new answers all are written out.
+const WRITTEN_EVERY: u64 = 256;
+
+/// A request whose answer is being written, and will be kept.
+pub(crate) struct Pending {
+    key: Key,
+    scope: Scope,
+    text: String,
+    question: Option<Question>,
+    generation: Generation,
+    /// The answer that might have been served, to compare with.
+    compare: Option<(u64, Ticket)>,
+    /// What was decided about it.
+    pub(crate) choice: Option<CacheChoice>,
+}
+
+/// The answer to a similar question, where one can't be had for the question itself.
+pub(crate) struct StandIn {
+    /// The question that it answers.
+    pub(crate) question: String,
+    pub(crate) answer: Answer,
+}
+
+/// What a look into the cache led to.
+pub(crate) enum Lookup {
+    /// It has the answer.
+    Hit(Box<Answering>),
+    /// It has not; what comes is to be kept where there is something pending.
+    Miss(Option<Box<Pending>>),
+}
+
+impl Caching {
+    pub(crate) fn new(settings: CacheSettings, dimensions: usize, data: &Path) -> Self {
+        let promise = Promise { delta: settings.delta, ..Promise::default() };
+        let state = State {
+            answers: Answers::new(settings.max_bytes, settings.lifetime_ms),
+            guarantee: Guarantee::new(promise, dimensions, 0),
+            tickets: HashMap::new(),
+            served: VecDeque::new(),
+            lookups: 0,
+            exact_hits: 0,
+            kept: 0,
+        };
+        Self {
+            settings,
+            prompts: prompt::fingerprint(),
+            state: Mutex::new(state),
+            file: data.join("cache.bin"),
+            writing: Mutex::new(()),
+        }
+    }
+
+    /// Takes in the answers of an earlier process, as far as what they rest on is still there. A file that can't be read
+    /// is set aside.
+    pub(crate) fn load(&self, store: &dyn Store) -> Result<(), EngineError> {
+        if !self.settings.enabled {
+            return Ok(());
+        }
+        let Ok(bytes) = fs::read(&self.file) else { return Ok(()) };
+        let Some(stored) = read(&bytes) else {
+            let aside = self.file.with_extension("damaged");
+            let moved = fs::rename(&self.file, &aside).is_ok();
+            tracing::warn!(file = %self.file.display(), moved, "the kept answers cannot be read: beginning anew");
+            return Ok(());
+        };
+        let known: HashSet<u64> = store.chunk_ids()?.into_iter().map(|chunk| chunk.0).collect();
+        let mut state = self.state.lock();
+        for answer in
+            stored.into_iter().filter(|answer| answer.chunks().iter().all(|chunk| known.contains(chunk)))
+        {
+            state.answers.restore(answer);
+        }
+        Ok(())
+    }
+
+    /// Writes the answers out, for the next process.
+    pub(crate) fn save(&self) -> Result<(), EngineError> {
+        if !self.settings.enabled {
+            return Ok(());
+        }
+        let failed = |reason: String| EngineError::Internal(format!("`{}` {reason}", self.file.display()));
+        // Nobody else writes the file meanwhile.
+        let _writing = self.writing.lock();
+        let stored = self.state.lock().answers.stored();
+        let body =
+            postcard::to_allocvec(&stored).map_err(|error| failed(format!("cannot be made: {error}")))?;
+        let mut bytes = vec![FILE_VERSION];
+        bytes.extend_from_slice(blake3::hash(&body).as_bytes());
+        bytes.extend_from_slice(&body);
+        burnish_index::replace_file(&self.file, &bytes)
+            .map_err(|error| failed(format!("cannot be written: {error}")))
+    }
+
+    /// Drops what rests on chunks that are gone. Must come before their removal is acknowledged.
+    pub(crate) fn drop_chunks(&self, chunks: &[ChunkId], generation: Generation) {
+        if self.settings.enabled && !chunks.is_empty() {
+            let chunks: Vec<u64> = chunks.iter().map(|chunk| chunk.0).collect();
+            self.state.lock().answers.remove_chunks(&chunks, generation.0);
+        }
+    }
+
+    /// Learns from what somebody says of an answer that was served.
+    pub(crate) fn hear(&self, decision: &Decision, judgement: &Judgement) {
+        let right = match judgement {
+            Judgement::Thumb { up } => *up,
+            Judgement::Score { value } => *value >= 0.5,
+            Judgement::Completed { done } => *done,
+            Judgement::AskedAgain => false,
+            _ => return,
+        };
+        let Some(choice) = decision.cache.as_ref().filter(|choice| choice.served) else { return };
+        let mut state = self.state.lock();
+        if let Some((entry, ticket)) = state.tickets.remove(&decision.id) {
+            state.guarantee.learn(ticket, right);
+            state.answers.judge(entry, right);
+        }
+        if choice.kind == CacheKind::Exact && !right {
+            // Whatever it was, it is not to be repeated.
+            state.answers.drop_entry(choice.entry);
+        }
+    }
+
+    fn standing(&self) -> CacheStanding {
+        let state = self.state.lock();
+        CacheStanding {
+            lookups: state.lookups,
+            exact_hits: state.exact_hits,
+            similar: state.guarantee.standing(),
+            entries: state.answers.len() as u64,
+            bytes: state.answers.bytes(),
+        }
+    }
+
+    /// Everything but the question that an answer depends on.
+    fn scope(&self, query: &Query, answerer: &Answerer, pinned: &Pinned, sampling: &Sampling) -> Scope {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.prompts.as_bytes());
+        let user = &query.user;
+        // Every part has its length before it, so that no two scopes read the same.
+        let mut part = |text: String| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        part(format!("{:?}", user.tenant));
+        part(format!("{:?}", user.attributes));
+        part(format!("{answerer:?}"));
+        part(format!("{:?}", pinned.strategy));
+        // Whoever waits for the whole and whoever watches it come are told the same.
+        part(format!("{:?}", Sampling { whole: false, ..sampling.clone() }));
+        part(format!("{:?}", query.filter));
+        part(format!("{} {}", query.top_k, query.target_quality));
+        part(format!("{:?}", query.budget));
+        for message in &query.conversation {
+            part(format!("{:?}", message.role));
+            part(message.content.clone());
+        }
+        Scope(*hasher.finalize().as_bytes())
+    }
+}
+
+/// The answers of a file of this version that is whole.
+fn read(bytes: &[u8]) -> Option<Vec<StoredAnswer>> {
+    let (version, rest) = bytes.split_first()?;
+    let (hash, body) = rest.split_first_chunk::<32>()?;
+    let whole = *version == FILE_VERSION && blake3::hash(body) == *hash;
+    whole.then(|| postcard::from_bytes(body).ok()).flatten()
+}
+
+fn key(scope: &Scope, text: &str, generation: Generation) -> Key {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&scope.0);
+    hasher.update(&generation.0.to_le_bytes());
+    hasher.update(text.trim().as_bytes());
+    Key(*hasher.finalize().as_bytes())
+}
+
+impl Engine {
+    /// What the cache has served and keeps.
+    pub fn cache(&self) -> CacheStanding {
+        self.caching.standing()
+    }
+
+    /// Serves the request from the cache, or says what is to be kept of the answer to come.
+    pub(crate) async fn look_up(
+        self: &Arc<Self>,
+        query: &Query,
+        answerer: Answerer,
+        pinned: &Pinned,
+        sampling: &Sampling,
+    ) -> Result<Lookup, EngineError> {
+        let settings = &self.caching.settings;
+        // What a model says beside text, such as calls of tools, is not kept.
+        let plain = sampling.passthrough.is_empty() && sampling.verbatim.is_empty();
+        if !settings.enabled || !matches!(answerer, Answerer::Model(_)) || pinned.fresh || !plain {
+            return Ok(Lookup::Miss(None));
+        }
+        let (query, pinned, sampling) = (query.clone(), pinned.clone(), sampling.clone());
+        self.blocking(move |engine| engine.look_up_now(query, answerer, &pinned, &sampling)).await
+    }
+
+    fn look_up_now(
+        &self,
+        query: Query,
+        answerer: Answerer,
+        pinned: &Pinned,
+        sampling: &Sampling,
+    ) -> Result<Lookup, EngineError> {
+        let started = Instant::now();
+        let caching = &self.caching;
+        let generation = self.store.generation()?;
+        let scope = caching.scope(&query, &answerer, pinned, sampling);
+        let key = key(&scope, &query.text, generation);
+        let now = self.clock.now().0;
+        let same = {
+            let mut state = caching.state.lock();
+            state.lookups += 1;
+            state.answers.same(&key, now)
+        };
+        if let Some(kept) = same
+            && let Ok(answer) = serde_json::from_slice(&kept.answer)
+        {
+            caching.state.lock().exact_hits += 1;
+            let choice = CacheChoice {
+                kind: CacheKind::Exact,
+                entry: kept.id,
+                question: kept.text,
+                similarity: 1.0,
+                age_ms: kept.age,
+                risk: 0.0,
+                propensity: 1.0,
+                served: true,
+            };
+            return self.serve(query, answerer, choice, answer, None, started);
+        }
+        let mut pending = Pending {
+            key,
+            scope,
+            text: query.text.clone(),
+            question: None,
+            generation,
+            compare: None,
+            choice: None,
+        };
+        let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
+        let question = Question::new(&query.text, &embedding);
+        if !caching.settings.similar {
+            // Kept all the same: it may have to stand in.
+            pending.question = Some(question);
+            return Ok(Lookup::Miss(Some(Box::new(pending))));
+        }
+        let hit = {
+            let mut state = caching.state.lock();
+            let state = &mut *state;
+            let similar = state.answers.similar(&scope, &question, OFFERED, SMALLEST_LIKENESS, now);
+            let offers: Vec<Offer<'_>> = similar
+                .iter()
+                .map(|similar| Offer { question: &similar.question, record: similar.record })
+                .collect();
+            let verdict = state.guarantee.judge(&question, &offers, fastrand::f64());
+            verdict.and_then(|verdict| {
+                let entry = similar.get(verdict.chosen)?.id;
+                let kept = state.answers.answer(entry, now)?;
+                Some((verdict, kept))
+            })
+        };
+        pending.question = Some(question);
+        if let Some((verdict, kept)) = hit
+            && let Ok(answer) = serde_json::from_slice(&kept.answer)
+        {
+            let choice = CacheChoice {
+                kind: CacheKind::Similar,
+                entry: kept.id,
+                question: kept.text,
+                similarity: verdict.cosine,
+                age_ms: kept.age,
+                risk: verdict.risk,
+                propensity: verdict.propensity,
+                served: verdict.serves(),
+            };
+            let ticket = verdict.into_ticket();
+            if choice.served {
+                return self.serve(query, answerer, choice, answer, Some(ticket), started);
+            }
+            pending.compare = Some((choice.entry, ticket));
+            pending.choice = Some(choice);
+        }
+        Ok(Lookup::Miss(Some(Box::new(pending))))
+    }
+
+    /// Hands a kept answer out, under a decision of its own.
+    fn serve(
+        &self,
+        query: Query,
+        answerer: Answerer,
+        choice: CacheChoice,
+        mut answer: Answer,
+        ticket: Option<Ticket>,
+        started: Instant,
+    ) -> Result<Lookup, EngineError> {
+        let at = self.clock.now();
+        let id = RequestId::from_parts(at.0, fastrand::u128(..));
+        if let Some(ticket) = ticket {
+            let mut state = self.caching.state.lock();
+            state.tickets.insert(id, (choice.entry, ticket));
+            state.served.push_back(id);
+            if state.served.len() > OPEN_TICKETS
+                && let Some(oldest) = state.served.pop_front()
+            {
+                state.tickets.remove(&oldest);
+            }
+        }
+        let plan = Plan {
+            strategy: Strategy::new(POLICY),
+            depth: query.top_k,
+            context_tokens: self.settings.answer.context_tokens,
+            answerer,
+        };
+        let took = timing(Stage::Plan, started);
+        let prediction = Prediction {
+            quality: 1.0 - choice.risk,
+            quality_deviation: 0.0,
+            latency_ms: took.ms,
+            cost: Money::ZERO,
+            outcomes: 0,
+        };
+        let served = Candidate { plan, prediction, propensity: choice.propensity };
+        let fresh = (choice.propensity < 1.0).then(|| Candidate {
+            plan: Plan { strategy: Strategy::new(OTHERWISE), ..served.plan.clone() },
+            prediction: Prediction { quality: 1.0, ..prediction },
+            propensity: 1.0 - choice.propensity,
+        });
+        let reason = match choice.kind {
+            CacheKind::Exact => "the same was asked before, and nothing has changed since".to_owned(),
+            CacheKind::Similar => format!(
+                "“{}” was answered before; its answer is wrong with a probability of {:.3}",
+                choice.question, choice.risk
+            ),
+        };
+        let decision = Decision {
+            id,
+            at,
+            features: query_features(&query, &self.corpus.lexical.term_idf(&query.text)?),
+            query: query.text,
+            user: query.user,
+            policy: POLICY.to_owned(),
+            candidates: std::iter::once(served).chain(fresh).collect(),
+            chosen: 0,
+            reason,
+            charge: 0.0,
+            cache: Some(choice),
+        };
+        let recorded = self.store.record_decision(decision.clone());
+        answer.timings = vec![took];
+        answer.usage = burnish_types::Usage::default();
+        answer.cost = Some(Money::ZERO);
+        answer.at = at;
+        let store = Arc::clone(&self.store);
+        let (evidence, text) = (answer.evidence.clone(), answer.text.clone());
+        let end = async move {
+            recorded.durable.await?;
+            // Under way once called; whoever reads the decision waits for it.
+            drop(store.record_answer(id, answer.clone()));
+            Ok(AnswerEvent::Done(Box::new(answer)))
+        };
+        let words = stream::iter([Ok(AnswerEvent::Text(text))]);
+        let events = Box::pin(futures_util::StreamExt::chain(words, stream::once(end)));
+        Ok(Lookup::Hit(Box::new(Answering { decision, evidence, events })))
+    }
+
+    /// What is nearest to an answer, for a question whose model does not answer. It is marked where it is handed out, and
+    /// so is no part of the promise.
+    pub(crate) fn stand_in(&self, pending: &Pending) -> Option<StandIn> {
+        let asked = pending.question.as_ref()?;
+        let now = self.clock.now().0;
+        let mut state = self.caching.state.lock();
+        let similar = state.answers.similar(&pending.scope, asked, OFFERED, AGREEMENT, now);
+        let nearest = similar.iter().find(|similar| agree(asked, &similar.question, AGREEMENT))?;
+        let kept = state.answers.answer(nearest.id, now)?;
+        Some(StandIn { question: kept.text, answer: serde_json::from_slice(&kept.answer).ok()? })
+    }
+
+    /// Keeps an answer that was written, and compares it with the one that might have been served.
+    pub(crate) async fn keep(self: &Arc<Self>, pending: Pending, answer: &Answer) {
+        let whole = answer.finish_reason == "stop" && answer.degraded.is_none() && answer.found;
+        if !whole || answer.text.is_empty() {
+            return;
+        }
+        let answer = answer.clone();
+        if let Err(error) = self.blocking(move |engine| engine.keep_now(pending, &answer)).await {
+            tracing::warn!(%error, "an answer is not kept for those who ask the same");
+        }
+    }
+
+    fn keep_now(&self, pending: Pending, answer: &Answer) -> Result<(), EngineError> {
+        let now = self.clock.now().0;
+        let Pending { key, scope, text, question, generation, compare, .. } = pending;
+        if let Some((entry, ticket)) = compare {
+            let earlier = self.caching.state.lock().answers.answer(entry, now);
+            let earlier = earlier.and_then(|kept| serde_json::from_slice::<Answer>(&kept.answer).ok());
+            // One that is gone meanwhile can't be compared: it goes on counting as wrong.
+            if let Some(earlier) = earlier {
+                let right = self.agree(&earlier.text, &answer.text)?;
+                let mut state = self.caching.state.lock();
+                state.guarantee.learn(ticket, right);
+                state.answers.judge(entry, right);
+            }
+        }
+        let written = serde_json::to_vec(answer).map_err(|error| EngineError::Internal(error.to_string()))?;
+        let chunks: Vec<u64> = answer.evidence.iter().map(|evidence| evidence.chunk.0).collect();
+        let fresh = Fresh {
+            key,
+            similar: question.as_ref().map(|question| (scope, question)),
+            text: &text,
+            answer: &written,
+            chunks: &chunks,
+            generation: generation.0,
+        };
+        let due = {
+            let mut state = self.caching.state.lock();
+            state.kept += u64::from(state.answers.keep(&fresh, now).is_some());
+            state.kept.is_multiple_of(WRITTEN_EVERY)
+        };
+        if due { self.caching.save() } else { Ok(()) }
+    }
+
+    /// Whether two answers say the same. A doubt counts as no.
+    fn agree(&self, one: &str, other: &str) -> Result<bool, EngineError> {
+        if one.trim() == other.trim() {
+            return Ok(true);
+        }
+        let embeddings = self.embedder.embed(&[one, other])?;
+        let [first, second] = embeddings.as_slice() else { return Ok(false) };
+        Ok(agree(&Question::new(one, first), &Question::new(other, second), AGREEMENT))
+    }
+}

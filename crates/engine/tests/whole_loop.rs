@@ -428,7 +428,7 @@ fn filters_hold_for_every_strategy() {
 #[test]
 fn models_answer_degrade_and_break_off() {
     let text = |words: &str| Ok(ModelEvent::Text(words.to_owned()));
-    let usage = Usage { input_tokens: 30, cached_input_tokens: 0, output_tokens: 4, ..Usage::default() };
+    let usage = Usage { input_tokens: 30, output_tokens: 4, ..Usage::default() };
     let end = Ok(ModelEvent::Finished { reason: "length".to_owned(), usage: Some(usage) });
     let folder = tempfile::tempdir().unwrap();
     let library = write_library(folder.path());

@@ -97,12 +97,8 @@ impl LanguageModel for Parrot {
                             ModelEvent::Text(" is. [1]".to_owned())
                         }
                         2 => {
-                            let usage = Some(Usage {
-                                input_tokens: 11,
-                                cached_input_tokens: 0,
-                                output_tokens: 4,
-                                ..Usage::default()
-                            });
+                            let usage =
+                                Some(Usage { input_tokens: 11, output_tokens: 4, ..Usage::default() });
                             ModelEvent::Finished { reason: "stop".to_owned(), usage }
                         }
                         _ => return None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burnish_learning::{LIST_FLOOR, Lift, feature_value, list_features, query_features, topic_features};
+use burnish_learning::{LIST_FLOOR, Lift, feature_value, list_features, query_features};
 use burnish_retrieval::{
     Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
@@ -221,7 +221,6 @@ impl Engine {
         timings: &mut Vec<StageTiming>,
     ) -> Result<Looked, EngineError> {
         let embedding = self.query_embedding(query, timings)?;
-        topic_features(features, &embedding);
         let started = Instant::now();
         let passages = StoredPassages(self.store.as_ref());
         let request = Request {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use burnish_learning::{FeatureVector, query_features, topic_features};
-use burnish_types::{Embedding, Filter, Query, QueryFeatures, UserContext, fnv1a};
+use burnish_learning::{FeatureVector, query_features};
+use burnish_types::{Embedding, Filter, Query, UserContext, fnv1a};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -15,8 +15,8 @@ use crate::dataset::Lines;
 pub const TABLE_FEATURES: usize = QUERY_PLACES + WORD_PLACES + TOPIC_PLACES;
 /// Places of the vector that the query's features are put in.
 const QUERY_PLACES: usize = 24;
-/// Features that a corpus or an encoder tells, not the text.
-const OF_A_CORPUS: [&str; 8] = ["topic", "idf", "lists", "lexical", "dense", "overlap", "top", "fused"];
+/// Features that a corpus tells, of which a table knows nothing.
+const OF_A_CORPUS: [&str; 7] = ["idf", "lists", "lexical", "dense", "overlap", "top", "fused"];
 /// Places of the vector that words are hashed to.
 const WORD_PLACES: usize = 16;
 /// Places of the vector for what an embedding tells of the topic.
@@ -112,11 +112,7 @@ impl OutcomeTable {
     /// Lets policies see the topics of the queries, given their embeddings in the order of the rows.
     pub fn add_topics(&mut self, embeddings: &[Embedding]) {
         for (row, embedding) in self.rows.iter_mut().zip(embeddings) {
-            let mut features = QueryFeatures::default();
-            topic_features(&mut features, embedding);
-            let vector = FeatureVector::new(&features);
-            let named = FeatureVector::NAMES.iter().zip(vector.as_slice());
-            row.x.extend(named.filter(|(name, _)| name.starts_with("topic_")).map(|(_, value)| value / 3.0));
+            row.x.extend(topic(embedding).map(|value| value.clamp(-3.0, 3.0) / 3.0));
         }
     }
 
@@ -183,6 +179,23 @@ pub fn text_features(text: &str) -> Vec<f64> {
     x.resize(QUERY_PLACES, 0.0);
     x.extend(hashed_words(text));
     x
+}
+
+/// What an embedding, which should be of length 1, says of the topic: its parts added with signs that are fixed for ever
+/// (Achlioptas 2003, theorem 1.1). That keeps distances for any encoder and needs no data. The numbers have a mean
+/// square of about 1.
+fn topic(embedding: &[f32]) -> [f64; TOPIC_PLACES] {
+    std::array::from_fn(|place| {
+        embedding.iter().enumerate().map(|(part, value)| sign(place, part) * f64::from(*value)).sum()
+    })
+}
+
+/// By the finaliser of SplitMix64 (Steele, Lea and Flood 2014), whose bits do not depend on a library's version.
+fn sign(place: usize, part: usize) -> f64 {
+    let mut bits = ((place as u64) << 32 | part as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    if (bits ^ (bits >> 31)) & 1 == 0 { 1.0 } else { -1.0 }
 }
 
 fn hashed_words(text: &str) -> [f64; WORD_PLACES] {

@@ -13,7 +13,6 @@ mod lexicon;
 mod lists;
 mod table;
 mod text;
-mod topic;
 mod vector;
 
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ pub use vector::FeatureVector;
 use crate::query_type::QueryTypeModel;
 
 /// The version of the definitions in [`FEATURES`]; it changes whenever one of them does.
-pub const FEATURES_VERSION: u32 = 3;
+pub const FEATURES_VERSION: u32 = 2;
 
 /// Stage one: the features of `query`, given the inverse document frequency of each of its analysed terms, with
 /// its type and complexity by the model that is compiled in. Bounded in time whatever the text: its first 4,000
@@ -56,13 +55,6 @@ pub fn list_features(features: &mut QueryFeatures, lexical: &[Hit], dense: &[Hit
     let mut values = Values(std::mem::take(&mut features.values));
     lists::put(lexical, dense, idf_sum, &mut values);
     values.put("fused_margin", f64::from(fused_margin));
-    features.values = values.0;
-}
-
-/// Adds what the embedding of the question says of its topic, once it is at hand. Of an empty one: nothing.
-pub fn topic_features(features: &mut QueryFeatures, embedding: &[f32]) {
-    let mut values = Values(std::mem::take(&mut features.values));
-    topic::put(embedding, &mut values);
     features.values = values.0;
 }
 

@@ -17,7 +17,7 @@ pub mod trees;
 
 pub use features::{
     FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
-    neutral_value, query_features, text_features, topic_features,
+    neutral_value, query_features, text_features,
 };
 pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Start, Testimony};
 pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};

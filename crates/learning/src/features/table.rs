@@ -43,8 +43,6 @@ const fn feature(
     FeatureDefinition { name, range, since, meaning }
 }
 
-const TOPIC: &str = "One of 16 projections of the embedding, which tell topics apart.";
-
 /// Every feature, stage one first.
 pub const FEATURES: &[FeatureDefinition] = &[
     feature("words", "0 …", 1, "Words of the text, split at spaces."),
@@ -246,20 +244,4 @@ pub const FEATURES: &[FeatureDefinition] = &[
         2,
         "How far the best chunk of `hybrid` is above its second; the smaller, the more reranking gains.",
     ),
-    feature("topic_00", "about -3 … 3", 3, TOPIC),
-    feature("topic_01", "about -3 … 3", 3, TOPIC),
-    feature("topic_02", "about -3 … 3", 3, TOPIC),
-    feature("topic_03", "about -3 … 3", 3, TOPIC),
-    feature("topic_04", "about -3 … 3", 3, TOPIC),
-    feature("topic_05", "about -3 … 3", 3, TOPIC),
-    feature("topic_06", "about -3 … 3", 3, TOPIC),
-    feature("topic_07", "about -3 … 3", 3, TOPIC),
-    feature("topic_08", "about -3 … 3", 3, TOPIC),
-    feature("topic_09", "about -3 … 3", 3, TOPIC),
-    feature("topic_10", "about -3 … 3", 3, TOPIC),
-    feature("topic_11", "about -3 … 3", 3, TOPIC),
-    feature("topic_12", "about -3 … 3", 3, TOPIC),
-    feature("topic_13", "about -3 … 3", 3, TOPIC),
-    feature("topic_14", "about -3 … 3", 3, TOPIC),
-    feature("topic_15", "about -3 … 3", 3, TOPIC),
 ];

@@ -211,7 +211,6 @@ fn features_of_the_lists_mean_what_their_table_says() {
         FEATURES
             .iter()
             .skip_while(|feature| feature.name != "lists")
-            .filter(|feature| !feature.name.starts_with("topic_"))
             .all(|feature| cases.iter().any(|case| case.0 == feature.name))
     );
 
@@ -261,30 +260,6 @@ fn the_vector_is_named_scaled_and_led_by_a_bias() {
     assert!(names.iter().all(|name| *name == "bias" || FEATURES.iter().any(|feature| feature.name == *name)));
     // (ln(1 + 3) − 2.3) / 0.6 for three words.
     assert!((vector.as_slice()[1] - (4f64.ln() - 2.3) / 0.6).abs() < 1e-12);
-}
-
-#[test]
-fn topics_keep_what_is_near_near() {
-    let mut random = fastrand::Rng::with_seed(4);
-    let mut embedding = || {
-        let values: Vec<f32> = (0..384).map(|_| random.f32() - 0.5).collect();
-        let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
-        values.iter().map(|value| value / length).collect::<Vec<f32>>()
-    };
-    let topic = |embedding: &[f32]| {
-        let mut features = QueryFeatures::default();
-        topic_features(&mut features, embedding);
-        FeatureVector::new(&features).as_slice()[FeatureVector::LENGTH - 16..].to_vec()
-    };
-    let distance = |left: &[f64], right: &[f64]| {
-        left.iter().zip(right).map(|(left, right)| (left - right).powi(2)).sum::<f64>().sqrt()
-    };
-    for _ in 0..20 {
-        let (one, other) = (embedding(), embedding());
-        let near: Vec<f32> = one.iter().zip(&other).map(|(one, other)| 0.99 * one + 0.1 * other).collect();
-        assert!(distance(&topic(&one), &topic(&near)) < 0.5 * distance(&topic(&one), &topic(&other)));
-    }
-    assert_eq!(topic(&[]), [0.0; 16], "without an embedding there is no topic");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use burnish_types::QueryFeatures;
 
 use super::feature_value;
 
-/// 49 numbers within [-3, 3], the first always 1.
+/// 33 numbers within [-3, 3], the first always 1.
 ///
 /// Each is `(shape(value) - centre) / scale` of one feature, clipped, where the scale is fixed and documented:
 /// the vector of a query never depends on other queries, so states learned at different times add up. A feature
@@ -62,30 +62,14 @@ const SCALES: [(&str, Shape, f64, f64); FeatureVector::LENGTH - 1] = [
     ("overlap_10", Plain, 0.4, 0.2),
     ("top_cross_rank", Plain, 0.4, 0.4),
     ("fused_margin", Doubt, 0.0, 1.0),
-    ("topic_00", Plain, 0.0, 1.0),
-    ("topic_01", Plain, 0.0, 1.0),
-    ("topic_02", Plain, 0.0, 1.0),
-    ("topic_03", Plain, 0.0, 1.0),
-    ("topic_04", Plain, 0.0, 1.0),
-    ("topic_05", Plain, 0.0, 1.0),
-    ("topic_06", Plain, 0.0, 1.0),
-    ("topic_07", Plain, 0.0, 1.0),
-    ("topic_08", Plain, 0.0, 1.0),
-    ("topic_09", Plain, 0.0, 1.0),
-    ("topic_10", Plain, 0.0, 1.0),
-    ("topic_11", Plain, 0.0, 1.0),
-    ("topic_12", Plain, 0.0, 1.0),
-    ("topic_13", Plain, 0.0, 1.0),
-    ("topic_14", Plain, 0.0, 1.0),
-    ("topic_15", Plain, 0.0, 1.0),
 ];
 
 impl FeatureVector {
     /// How many numbers there are.
-    pub const LENGTH: usize = 49;
+    pub const LENGTH: usize = 33;
 
     /// The version of the list and of its scales; what was learned under another one does not fit.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 1;
 
     /// What each number is of; the first is the bias.
     pub const NAMES: [&'static str; Self::LENGTH] = names();

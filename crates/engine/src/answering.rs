@@ -133,7 +133,7 @@ impl Engine {
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
         let answerer = self.answerer(pinned.answerer.as_ref())?;
-        let pending = match self.look_up(&query, answerer, &pinned, &sampling).await? {
+        let pending = match self.look_up(&query, answerer, &pinned, &sampling).await {
             Lookup::Hit(answering) => return Ok(*answering),
             Lookup::Miss(pending) => pending,
         };

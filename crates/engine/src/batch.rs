@@ -126,7 +126,7 @@ impl Engine {
     /// Looks into the cache first, and finds the passages where it has no answer.
     async fn prepare(self: &Arc<Self>, place: usize, ask: Ask) -> Result<Found, EngineError> {
         let answerer = self.answerer(ask.pinned.answerer.as_ref())?;
-        let pending = match self.look_up(&ask.query, answerer, &ask.pinned, &ask.sampling).await? {
+        let pending = match self.look_up(&ask.query, answerer, &ask.pinned, &ask.sampling).await {
             Lookup::Hit(answering) => return Ok(Found::Answer(Box::new(drained(*answering).await?))),
             Lookup::Miss(pending) => pending,
         };

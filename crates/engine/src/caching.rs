@@ -270,15 +270,21 @@ impl Engine {
         answerer: Answerer,
         pinned: &Pinned,
         sampling: &Sampling,
-    ) -> Result<Lookup, EngineError> {
+    ) -> Lookup {
         let settings = &self.caching.settings;
         // What a model says beside text, such as calls of tools, is not kept.
         let plain = sampling.passthrough.is_empty() && sampling.verbatim.is_empty();
         if !settings.enabled || !matches!(answerer, Answerer::Model(_)) || pinned.fresh || !plain {
-            return Ok(Lookup::Miss(None));
+            return Lookup::Miss(None);
         }
         let (query, pinned, sampling) = (query.clone(), pinned.clone(), sampling.clone());
-        self.blocking(move |engine| engine.look_up_now(query, answerer, &pinned, &sampling)).await
+        let found =
+            self.blocking(move |engine| engine.look_up_now(query, answerer, &pinned, &sampling)).await;
+        found.unwrap_or_else(|error| {
+            // What can't be looked up can still be answered.
+            tracing::warn!(%error, "answering without a look into the cache");
+            Lookup::Miss(None)
+        })
     }
 
     fn look_up_now(

@@ -59,6 +59,8 @@ fn open(folder: &Path, models: Vec<Arc<dyn LanguageModel>>) -> (Arc<Engine>, Arc
     let embedder = Arc::new(Fickle { fails: Arc::clone(&fails) });
     let mut settings = EngineSettings::new(folder.join("data"));
     settings.answer.smallest_support = 0.1;
+    // What is asked again is to be answered again.
+    settings.cache.enabled = false;
     let engine = Engine::open(settings, Parts { embedder, models, clock: Arc::new(SystemClock) }).unwrap();
     let library = folder.join("library");
     std::fs::create_dir_all(&library).unwrap();

@@ -9,8 +9,9 @@ pub const QUALITY_TOLERANCE: f64 = 0.005;
 const USD_PER_SECOND: f64 = 0.001;
 /// A difference in price below this share is none: measured times are never the same twice.
 const PRICE_TOLERANCE: f64 = 0.05;
-/// Saving less than this is not worth a thought: five milliseconds.
-const SMALLEST_SAVING_USD: f64 = 0.005 * USD_PER_SECOND;
+/// Saving less than this is not worth any quality: thirty milliseconds, which nobody notices. With five, the choice between
+/// strategies that take a few milliseconds each hung on how busy the machine was.
+const SMALLEST_SAVING_USD: f64 = 0.03 * USD_PER_SECOND;
 /// How many standard deviations below its mean an estimate's lower bound lies: one-sided 95 %.
 pub(crate) const LOWER: f64 = 1.645;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burnish_types::{Answerer, LanguageModel, RequestId, Store, Timestamp};
 
 use crate::EngineError;
+use crate::caching::was_planned;
 
 /// Decisions that are read in one go.
 const PAGE: usize = 1_000;
@@ -23,7 +24,8 @@ pub(crate) fn count(
         let page = store.decision_log(after, PAGE)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.decision.id);
-        for stored in &page {
+        // A kept answer asked nobody.
+        for stored in page.iter().filter(|stored| was_planned(&stored.decision)) {
             let planned = stored.decision.choice().map(|choice| &choice.plan.answerer);
             let (Some(Answerer::Model(name)), Some(answer)) = (planned, &stored.answer) else { continue };
             if let Some(model) = models.iter().find(|model| model.name() == name) {

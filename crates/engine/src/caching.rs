@@ -60,6 +60,8 @@ pub struct CacheStanding {
 /// The cache of an engine.
 pub(crate) struct Caching {
     settings: CacheSettings,
+    /// The most tokens of passages that an answer rests on.
+    context_tokens: u32,
     /// Hashed into every scope: other prompts, other answers.
     prompts: blake3::Hash,
     state: Mutex<State>,
@@ -113,7 +115,7 @@ pub(crate) enum Lookup {
 }
 
 impl Caching {
-    pub(crate) fn new(settings: CacheSettings, dimensions: usize, data: &Path) -> Self {
+    pub(crate) fn new(settings: CacheSettings, context_tokens: u32, dimensions: usize, data: &Path) -> Self {
         let promise = Promise { delta: settings.delta, ..Promise::default() };
         let state = State {
             answers: Answers::new(settings.max_bytes, settings.lifetime_ms),
@@ -126,6 +128,7 @@ impl Caching {
         };
         Self {
             settings,
+            context_tokens,
             prompts: prompt::fingerprint(),
             state: Mutex::new(state),
             file: data.join("cache.bin"),
@@ -232,7 +235,7 @@ impl Caching {
         part(format!("{:?}", Sampling { whole: false, ..sampling.clone() }));
         part(format!("{:?}", query.filter));
         part(format!("{} {}", query.top_k, query.target_quality));
-        part(format!("{:?}", query.budget));
+        part(format!("{:?} {}", query.budget, self.context_tokens));
         for message in &query.conversation {
             part(format!("{:?}", message.role));
             part(message.content.clone());
@@ -330,6 +333,11 @@ impl Engine {
             compare: None,
             choice: None,
         };
+        if !query.filter.is_empty() {
+            // A document may keep its passages and change what filters look at, so that only the same generation, which is in
+            // the exact key, vouches for what a filtered request may see.
+            return Ok(Lookup::Miss(Some(Box::new(pending))));
+        }
         let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
         let question = Question::new(&query.text, &embedding);
         if !caching.settings.similar {
@@ -506,8 +514,9 @@ impl Engine {
         };
         let due = {
             let mut state = self.caching.state.lock();
-            state.kept += u64::from(state.answers.keep(&fresh, now).is_some());
-            state.kept.is_multiple_of(WRITTEN_EVERY)
+            let kept = state.answers.keep(&fresh, now).is_some();
+            state.kept += u64::from(kept);
+            kept && state.kept.is_multiple_of(WRITTEN_EVERY)
         };
         if due { self.caching.save() } else { Ok(()) }
     }

@@ -26,7 +26,7 @@ rather than answer from memory.";
 
 /// Changes with the prompts.
 pub(crate) fn fingerprint() -> blake3::Hash {
-    blake3::hash([INSTRUCTIONS, CONVERSATION].join("\n").as_bytes())
+    blake3::hash([INSTRUCTIONS, INSTRUCTIONS_TOGETHER, CONVERSATION].join("\n").as_bytes())
 }
 
 /// The passages that fit into `budget` tokens, best first, numbered by their place in the evidence. The

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 
-use burnish_types::{ModelError, ModelEvent, ModelRequest, ModelStream};
+use burnish_types::{ModelError, ModelEvent, ModelRequest, ModelStream, Money, Spending, Usage};
 use futures_util::stream;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -92,11 +92,15 @@ impl Drop for Flight {
 /// All events of a flight from its beginning. It is paid for by the one that `pays`.
 fn listen(flight: Arc<Flight>, pays: bool) -> ModelStream {
     let grown = flight.grown.subscribe();
-    Box::pin(stream::unfold((flight, grown, 0), move |(flight, mut grown, mut place)| async move {
+    Box::pin(stream::unfold((flight, grown, 0), move |(flight, mut grown, place)| async move {
         loop {
             let event = flight.heard.lock().get(place).cloned();
             match event {
-                Some(Ok(ModelEvent::Spent(_))) if !pays => place += 1,
+                // Who answered is everybody's to know; the tokens are paid for once.
+                Some(Ok(ModelEvent::Spent(spending))) if !pays => {
+                    let free = Spending { usage: Usage::default(), cost: Some(Money::ZERO), ..spending };
+                    return Some((Ok(ModelEvent::Spent(free)), (flight, grown, place + 1)));
+                }
                 Some(event) => return Some((event, (flight, grown, place + 1))),
                 None => {
                     let (length, over) = *grown.borrow_and_update();

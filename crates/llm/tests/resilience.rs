@@ -245,7 +245,9 @@ async fn identical_requests_of_one_moment_are_made_once() {
             .all(|(told, error)| told.text == expected(&question, &provider.knobs()) && error.is_none())
     );
     assert!(all.iter().all(|(told, _)| told.end.is_some()));
-    assert_eq!(all.iter().filter(|(told, _)| !told.spent.is_empty()).count(), 1, "one of them pays");
+    let costs = || all.iter().flat_map(|(told, _)| &told.spent).filter_map(|spent| spent.cost);
+    assert_eq!(costs().filter(|cost| !cost.is_zero()).count(), 1, "one of them pays");
+    assert!(all.iter().all(|(told, _)| told.spent.last().is_some_and(|spent| spent.model == "one")));
     assert_eq!(provider.counts().requests, 1);
     ask(&model, question.clone()).await;
     assert_eq!(provider.counts().requests, 2, "nothing is kept");

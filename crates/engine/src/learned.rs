@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::judged::settled;
+use crate::patterns::SMALLEST_TRUST;
 use crate::{EngineError, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
@@ -143,19 +144,30 @@ impl Fold {
         if let Some(Settled { quality, trust }) = before {
             self.learner.take_back(arm, x.as_slice(), quality, trust * LABEL_WEIGHT, at);
         }
-        if let Some(Settled { quality, trust }) = after
-            && let Some(event) = self.learner.observe(arm, x.as_slice(), quality, trust * LABEL_WEIGHT, at)
-        {
-            tracing::info!(strategy = %event.arm, shift = event.shift, "outcomes have changed: learning anew");
-            heard.drifted = true;
-            self.events.push(event);
-            let surplus = self.events.len().saturating_sub(MOST_EVENTS);
-            self.events.drain(..surplus);
+        if let Some(Settled { quality, trust }) = after {
+            // One request is one outcome to the test for drift: the first word on it that says something.
+            let says =
+                |settled: Option<Settled>| settled.is_some_and(|settled| settled.trust >= SMALLEST_TRUST);
+            let weight = trust * LABEL_WEIGHT;
+            if says(after) && !says(before) {
+                let event = self.learner.observe(arm, x.as_slice(), quality, weight, at);
+                event.into_iter().for_each(|event| self.take_note(event, heard));
+            } else {
+                self.learner.revise(arm, x.as_slice(), quality, weight, at);
+            }
         }
         if logged.decision.charge > 0.0 {
             let quality = |settled: Option<Settled>| settled.map_or(0.0, |settled| settled.quality);
             heard.returned += quality(after) - quality(before);
         }
+    }
+
+    fn take_note(&mut self, event: DriftEvent, heard: &mut Heard) {
+        tracing::info!(strategy = %event.arm, shift = event.shift, "outcomes have changed: learning anew");
+        heard.drifted = true;
+        self.events.push(event);
+        let surplus = self.events.len().saturating_sub(MOST_EVENTS);
+        self.events.drain(..surplus);
     }
 
     /// Drops what speaks of chunks that are not there anymore.

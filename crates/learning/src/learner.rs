@@ -150,6 +150,21 @@ impl Learner {
         Some(DriftEvent { arm: self.names[arm].clone(), at, outcomes_ago: outcomes, shift, exchanged_with })
     }
 
+    /// Folds in what takes the place of an outcome that was taken back, or says too little to tell of a change: nothing is
+    /// bet on it, so that however often one request is judged anew, it is one outcome to the test for change.
+    pub fn revise(&mut self, arm: &str, x: &[f64], quality: f64, weight: f64, at: Timestamp) {
+        if !self.predictor.observe(arm, x, quality, weight, at) {
+            return;
+        }
+        let place = self.place(arm);
+        let taken_back =
+            |seen: &Seen| seen.arm == place && seen.at == at && seen.x == x && seen.weight == 0.0;
+        if let Some(found) = self.recent.iter().rposition(taken_back) {
+            self.recent[found].quality = quality.clamp(0.0, 1.0);
+            self.recent[found].weight = weight;
+        }
+    }
+
     /// Takes an outcome back that was observed with the same values.
     pub fn take_back(&mut self, arm: &str, x: &[f64], quality: f64, weight: f64, at: Timestamp) {
         self.predictor.observe(arm, x, quality, -weight, at);

@@ -114,6 +114,27 @@ fn an_arm_that_only_gets_worse_is_not_taken_for_a_poor_one() {
 }
 
 #[test]
+fn one_request_is_one_outcome_however_often_it_is_judged_anew() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let outcomes: Vec<(u64, f64)> = (0..300).map(|second| (second, coin(&mut random, 0.8))).collect();
+    let (mut contrary, mut plain) = (learner(1), learner(1));
+    for (second, quality) in outcomes {
+        for learner in [&mut contrary, &mut plain] {
+            assert_eq!(learner.observe("dense", &[1.0], quality, WEIGHT, Timestamp(second * 1000)), None);
+        }
+        // Two hundred changes of mind, the last of which is back to the first word.
+        for change in (0..200).filter(|_| second == 250) {
+            let (from, to) =
+                if change % 2 == 0 { (quality, 1.0 - quality) } else { (1.0 - quality, quality) };
+            contrary.take_back("dense", &[1.0], from, WEIGHT, Timestamp(second * 1000));
+            contrary.revise("dense", &[1.0], to, WEIGHT, Timestamp(second * 1000));
+        }
+    }
+    let (left, right) = (contrary.predict("dense", &[1.0]), plain.predict("dense", &[1.0]));
+    assert!((left.mean - right.mean).abs() < 1e-9 && left.outcomes == right.outcomes, "{left:?} {right:?}");
+}
+
+#[test]
 fn a_snapshot_goes_on_as_if_nothing_had_happened() {
     for cut in [1, 500, 820, 880] {
         let (mut live, mut first) = (learner(2), learner(2));

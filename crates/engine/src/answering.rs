@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::caching::{Lookup, Pending, StandIn};
+use crate::caching::{Pending, Prepared, StandIn};
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
 use crate::writing::{Spent, both, cost, stand_in};
@@ -132,14 +132,12 @@ impl Engine {
         pinned: Pinned,
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
-        let answerer = self.answerer(pinned.answerer.as_ref())?;
-        let pending = match self.look_up(&query, answerer, &pinned, &sampling).await {
-            Lookup::Hit(answering) => return Ok(*answering),
-            Lookup::Miss(pending) => pending,
-        };
-        let choice = pending.as_ref().and_then(|pending| pending.choice.clone());
-        let retrieved = self.retrieve(query.clone(), pinned, choice).await?;
-        self.answer_retrieved(query, retrieved, sampling, pending).await
+        match self.prepare(&query, &pinned, &sampling).await? {
+            Prepared::Kept(answering) => Ok(*answering),
+            Prepared::Found(retrieved, pending) => {
+                self.answer_retrieved(query, *retrieved, sampling, pending).await
+            }
+        }
     }
 
     /// Answers a question whose passages were found, and lets the cache keep what is `pending`.

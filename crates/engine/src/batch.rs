@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::answering::{Ending, finish};
-use crate::caching::{Lookup, Pending};
+use crate::caching::{Pending, Prepared};
 use crate::pipeline::Retrieved;
 use crate::writing::{Spent, Whole, whole};
 use crate::{AnswerEvent, Answering, Engine, EngineError, Pinned, Sampling, prompt};
@@ -50,18 +50,12 @@ pub struct Batched {
 }
 
 /// A question whose passages were found.
-struct Prepared {
+struct Open {
     place: usize,
     ask: Ask,
     retrieved: Retrieved,
     /// What the cache keeps of its answer.
     pending: Option<Box<Pending>>,
-}
-
-/// What is there of a question before any model is asked.
-enum Found {
-    Answer(Box<Batched>),
-    Passages(Box<Prepared>),
 }
 
 /// What is asked about several questions at once.
@@ -99,19 +93,21 @@ impl Engine {
         self: &Arc<Self>,
         asks: Vec<Ask>,
     ) -> impl Stream<Item = (usize, Result<Batched, EngineError>)> + Send + use<> {
-        let mut done = Vec::new();
-        let mut prepared: Vec<Prepared> = Vec::new();
-        let retrievals = stream::iter(asks.into_iter().enumerate())
-            .map(|(place, ask)| async move { (place, self.prepare(place, ask).await) });
-        let mut retrievals = retrievals.buffered(RETRIEVALS);
-        while let Some((place, found)) = retrievals.next().await {
-            match found {
-                Ok(Found::Passages(found)) => prepared.push(*found),
-                Ok(Found::Answer(found)) => done.push((place, Ok(*found))),
+        let (mut done, mut open) = (Vec::new(), Vec::new());
+        let preparing = stream::iter(asks.into_iter().enumerate()).map(|(place, ask)| async move {
+            (place, self.prepare(&ask.query, &ask.pinned, &ask.sampling).await, ask)
+        });
+        let mut preparing = preparing.buffered(RETRIEVALS);
+        while let Some((place, prepared, ask)) = preparing.next().await {
+            match prepared {
+                Ok(Prepared::Found(retrieved, pending)) => {
+                    open.push(Open { place, ask, retrieved: *retrieved, pending });
+                }
+                Ok(Prepared::Kept(answering)) => done.push((place, drained(*answering).await)),
                 Err(error) => done.push((place, Err(error))),
             }
         }
-        let groups = self.grouped(prepared).await;
+        let groups = self.grouped(open).await;
         let engine = Arc::clone(self);
         let answers = stream::iter(groups)
             .map(move |(members, passages)| {
@@ -123,23 +119,11 @@ impl Engine {
         stream::iter(done).chain(answers)
     }
 
-    /// Looks into the cache first, and finds the passages where it has no answer.
-    async fn prepare(self: &Arc<Self>, place: usize, ask: Ask) -> Result<Found, EngineError> {
-        let answerer = self.answerer(ask.pinned.answerer.as_ref())?;
-        let pending = match self.look_up(&ask.query, answerer, &ask.pinned, &ask.sampling).await {
-            Lookup::Hit(answering) => return Ok(Found::Answer(Box::new(drained(*answering).await?))),
-            Lookup::Miss(pending) => pending,
-        };
-        let choice = pending.as_ref().and_then(|pending| pending.choice.clone());
-        let retrieved = self.retrieve(ask.query.clone(), ask.pinned.clone(), choice).await?;
-        Ok(Found::Passages(Box::new(Prepared { place, ask, retrieved, pending })))
-    }
-
     /// The groups with the passages that each shares.
-    async fn grouped(self: &Arc<Self>, prepared: Vec<Prepared>) -> Vec<(Vec<Prepared>, Vec<ChunkId>)> {
+    async fn grouped(self: &Arc<Self>, open: Vec<Open>) -> Vec<(Vec<Open>, Vec<ChunkId>)> {
         let (together, alone): (Vec<_>, Vec<_>) =
-            prepared.into_iter().partition(|one| self.common(one).is_some());
-        let mut found: Vec<(Vec<Prepared>, Vec<ChunkId>)> =
+            open.into_iter().partition(|one| self.common(one).is_some());
+        let mut found: Vec<(Vec<Open>, Vec<ChunkId>)> =
             alone.into_iter().map(|one| (vec![one], Vec::new())).collect();
         let mut left = together;
         while let Some(first) = left.pop() {
@@ -153,7 +137,7 @@ impl Engine {
             let embeddings = self.embeddings(texts).await.unwrap_or_default();
             let asked = self.asked(&alike, embeddings);
             let bounds = Bounds { size: self.settings.batch.size, kept: self.settings.batch.kept_context };
-            let mut alike: Vec<Option<Prepared>> = alike.into_iter().map(Some).collect();
+            let mut alike: Vec<Option<Open>> = alike.into_iter().map(Some).collect();
             for Group { members, passages } in groups::groups(&asked, bounds) {
                 let members = members.into_iter().filter_map(|member| alike.get_mut(member)?.take());
                 found.push((members.collect(), passages));
@@ -163,7 +147,7 @@ impl Engine {
     }
 
     /// What this question may share a context by; `None` where no model is asked, or more than the question is said.
-    fn common<'a>(&self, one: &'a Prepared) -> Option<Common<'a>> {
+    fn common<'a>(&self, one: &'a Open) -> Option<Common<'a>> {
         let plan = &one.retrieved.decision.choice()?.plan;
         let Answerer::Model(model) = &plan.answerer else { return None };
         let fits = !one.retrieved.evidence.is_empty()
@@ -185,9 +169,9 @@ impl Engine {
         .await
     }
 
-    fn asked(&self, prepared: &[Prepared], embeddings: Vec<Embedding>) -> Vec<Asked> {
+    fn asked(&self, open: &[Open], embeddings: Vec<Embedding>) -> Vec<Asked> {
         let mut embeddings = embeddings.into_iter();
-        let asked = |one: &Prepared| {
+        let asked = |one: &Open| {
             let budget = one.retrieved.decision.choice().map_or(0, |choice| choice.plan.context_tokens);
             let packed = prompt::pack(&one.retrieved.evidence, budget, |text| self.count_tokens(text));
             Asked {
@@ -198,12 +182,12 @@ impl Engine {
                 embedding: embeddings.next().unwrap_or_default(),
             }
         };
-        prepared.iter().map(asked).collect()
+        open.iter().map(asked).collect()
     }
 
     async fn answer_group(
         self: &Arc<Self>,
-        members: Vec<Prepared>,
+        members: Vec<Open>,
         passages: Vec<ChunkId>,
     ) -> Vec<(usize, Result<Batched, EngineError>)> {
         let together = members.len();
@@ -241,7 +225,7 @@ impl Engine {
     }
 
     /// What the model is asked about all members at once.
-    fn prompt_together(&self, members: &[Prepared], passages: &[ChunkId]) -> Option<Together> {
+    fn prompt_together(&self, members: &[Open], passages: &[ChunkId]) -> Option<Together> {
         let first = members.first()?;
         let name = self.common(first)?.model;
         let model = self.models.iter().find(|model| model.name() == name)?;
@@ -264,13 +248,13 @@ impl Engine {
 
     async fn finish_shared(
         self: &Arc<Self>,
-        one: Prepared,
+        one: Open,
         text: &str,
         shared: &Shared,
         spent: Spent,
         together: usize,
     ) -> Result<Batched, EngineError> {
-        let Prepared { mut retrieved, pending, .. } = one;
+        let Open { mut retrieved, pending, .. } = one;
         let text = prompt::renumber(text, &shared.passages, &mut retrieved.evidence);
         let decision = retrieved.decision.clone();
         let mut ending = Ending::new(self, retrieved, pending);
@@ -283,8 +267,8 @@ impl Engine {
         }
     }
 
-    async fn answer_alone(self: &Arc<Self>, one: Prepared) -> (usize, Result<Batched, EngineError>) {
-        let Prepared { place, ask, retrieved, pending } = one;
+    async fn answer_alone(self: &Arc<Self>, one: Open) -> (usize, Result<Batched, EngineError>) {
+        let Open { place, ask, retrieved, pending } = one;
         let answered = async {
             drained(self.answer_retrieved(ask.query, retrieved, ask.sampling, pending).await?).await
         };
@@ -304,7 +288,7 @@ async fn drained(mut answering: Answering) -> Result<Batched, EngineError> {
 
 /// What a reply to all cost, by question: what was read in equal parts, what was written by length, and money as what was
 /// read. The parts add up.
-fn shares(spent: Spent, members: &[Prepared], said: &BTreeMap<usize, String>) -> Vec<Spent> {
+fn shares(spent: Spent, members: &[Open], said: &BTreeMap<usize, String>) -> Vec<Spent> {
     let count = members.len() as u64;
     let length = |number: usize| said.get(&number).map_or(0, String::len) as u64;
     let whole = (1..=members.len()).map(length).sum::<u64>().max(1);

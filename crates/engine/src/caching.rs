@@ -16,12 +16,12 @@ use burnish_cache::{
 use burnish_learning::query_features;
 use burnish_types::{
     Answer, Answerer, CacheChoice, CacheKind, Candidate, ChunkId, Decision, Generation, Judgement,
-    LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage, Store, Strategy,
+    LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage, Store, Strategy, Usage,
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 
-use crate::pipeline::timing;
+use crate::pipeline::{Retrieved, timing};
 use crate::{AnswerEvent, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, prompt};
 
 /// The policy and the strategy of a decision that a kept answer serves.
@@ -96,7 +96,7 @@ pub(crate) struct Pending {
     /// The answer that might have been served, to compare with.
     compare: Option<(u64, Ticket)>,
     /// What was decided about it.
-    pub(crate) choice: Option<CacheChoice>,
+    choice: Option<CacheChoice>,
 }
 
 /// The answer to a similar question, where one can't be had for the question itself.
@@ -106,8 +106,16 @@ pub(crate) struct StandIn {
     pub(crate) answer: Answer,
 }
 
+/// A question before anybody is asked to answer it.
+pub(crate) enum Prepared {
+    /// The cache has an answer.
+    Kept(Box<Answering>),
+    /// Passages were found; what comes is to be kept where there is something pending.
+    Found(Box<Retrieved>, Option<Box<Pending>>),
+}
+
 /// What a look into the cache led to.
-pub(crate) enum Lookup {
+enum Lookup {
     /// It has the answer.
     Hit(Box<Answering>),
     /// It has not; what comes is to be kept where there is something pending.
@@ -266,8 +274,25 @@ impl Engine {
         self.caching.standing()
     }
 
+    /// Looks into the cache, and finds the passages where it has no answer.
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        query: &Query,
+        pinned: &Pinned,
+        sampling: &Sampling,
+    ) -> Result<Prepared, EngineError> {
+        let answerer = self.answerer(pinned.answerer.as_ref())?;
+        let pending = match self.look_up(query, answerer, pinned, sampling).await {
+            Lookup::Hit(answering) => return Ok(Prepared::Kept(answering)),
+            Lookup::Miss(pending) => pending,
+        };
+        let choice = pending.as_ref().and_then(|pending| pending.choice.clone());
+        let retrieved = self.retrieve(query.clone(), pinned.clone(), choice).await?;
+        Ok(Prepared::Found(Box::new(retrieved), pending))
+    }
+
     /// Serves the request from the cache, or says what is to be kept of the answer to come.
-    pub(crate) async fn look_up(
+    async fn look_up(
         self: &Arc<Self>,
         query: &Query,
         answerer: Answerer,
@@ -448,7 +473,7 @@ impl Engine {
         };
         let recorded = self.store.record_decision(decision.clone());
         answer.timings = vec![took];
-        answer.usage = burnish_types::Usage::default();
+        answer.usage = Usage::default();
         answer.cost = Some(Money::ZERO);
         answer.at = at;
         let store = Arc::clone(&self.store);
@@ -460,7 +485,7 @@ impl Engine {
             Ok(AnswerEvent::Done(Box::new(answer)))
         };
         let words = stream::iter([Ok(AnswerEvent::Text(text))]);
-        let events = Box::pin(futures_util::StreamExt::chain(words, stream::once(end)));
+        let events = Box::pin(words.chain(stream::once(end)));
         Ok(Lookup::Hit(Box::new(Answering { decision, evidence, events })))
     }
 

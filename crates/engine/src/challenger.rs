@@ -16,10 +16,9 @@ use burnish_types::{LoggedOutcome, Store, Timestamp, fnv1a};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::judged::settled;
-use crate::patterns::SMALLEST_TRUST;
+use crate::judged::{is_judgement, settled_before, settled_with};
 use crate::planner::PINNED;
-use crate::{Engine, EngineError, FoundPatterns, related};
+use crate::{Engine, EngineError, FoundPatterns, log, related};
 
 /// Names the snapshot, and its form.
 const SNAPSHOT: &str = "challenger";
@@ -30,7 +29,6 @@ const LEVEL: f64 = 0.01;
 const GROWTH: f64 = 1.2;
 /// Outcomes that trees are trained from, the latest ones.
 const MOST_OUTCOMES: u64 = 50_000;
-const PAGE: usize = 1_000;
 /// The state of the comparison is written down after so many outcomes.
 const WRITTEN_STEP: u64 = 500;
 /// A comparison that has shown nothing against the trees is begun anew after so many observations.
@@ -344,25 +342,21 @@ impl Engine {
 
     /// The judged decisions of a training, in the order of time.
     fn challenge_rows(&self, training: Training) -> Result<Vec<ChallengeRow>, EngineError> {
-        let mut after = training.position.saturating_sub(MOST_OUTCOMES);
         let mut rows = BTreeMap::new();
-        loop {
-            let page = self.store.outcome_log(after, PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = last.position;
-            for logged in page.iter().filter(|logged| logged.position <= training.position) {
-                if !(training.from..training.to).contains(&logged.decision.at) {
-                    continue;
-                }
-                // A later report on a request takes the place of what was settled before it.
-                match row(logged) {
-                    Some(row) => rows.insert(logged.decision.id, row),
-                    None => rows.remove(&logged.decision.id),
-                };
-            }
-            if after >= training.position {
+        let after = training.position.saturating_sub(MOST_OUTCOMES);
+        for logged in log::outcomes(self.store.as_ref(), after) {
+            let logged = logged?;
+            if logged.position > training.position {
                 break;
             }
+            if !(training.from..training.to).contains(&logged.decision.at) {
+                continue;
+            }
+            // A later report on a request takes the place of what was settled before it.
+            match row(&logged) {
+                Some(row) => rows.insert(logged.decision.id, row),
+                None => rows.remove(&logged.decision.id),
+            };
         }
         Ok(rows.into_values().collect())
     }
@@ -371,25 +365,21 @@ impl Engine {
 impl InUse {
     /// Takes in what came since; says why the trees should go, where they should.
     fn hear(&mut self, store: &dyn Store) -> Result<Option<String>, EngineError> {
-        loop {
-            let page = store.outcome_log(self.position, PAGE)?;
-            if page.is_empty() {
-                return Ok(None);
-            }
-            for logged in &page {
-                self.position = logged.position;
-                let Some((arm, quality, propensity)) = self.observation(logged) else { continue };
-                // What is out of range was refused when it was reported.
-                match self.comparison.observe(arm, quality, propensity) {
-                    Ok(Verdict::Promote) => return Ok(Some(self.against())),
-                    Ok(Verdict::Retire) => {
-                        self.rounds += 1;
-                        self.comparison = comparison(self.rounds);
-                    }
-                    Ok(Verdict::Undecided) | Err(_) => {}
+        for logged in log::outcomes(store, self.position) {
+            let logged = logged?;
+            self.position = logged.position;
+            let Some((arm, quality, propensity)) = self.observation(&logged) else { continue };
+            // What is out of range was refused when it was reported.
+            match self.comparison.observe(arm, quality, propensity) {
+                Ok(Verdict::Promote) => return Ok(Some(self.against())),
+                Ok(Verdict::Retire) => {
+                    self.rounds += 1;
+                    self.comparison = comparison(self.rounds);
                 }
+                Ok(Verdict::Undecided) | Err(_) => {}
             }
         }
+        Ok(None)
     }
 
     fn against(&self) -> String {
@@ -407,16 +397,10 @@ impl InUse {
         if decision.at < self.at || decision.policy.split(':').next() != Some(HOLDBACK) {
             return None;
         }
-        let judged = |outcomes: &[_]| {
-            settled(decision, logged.answer.as_ref(), outcomes)
-                .filter(|settled| settled.trust >= SMALLEST_TRUST)
-        };
-        if judged(&logged.earlier).is_some() {
+        if settled_before(logged).as_ref().is_some_and(is_judgement) {
             return None;
         }
-        let mut outcomes = logged.earlier.clone();
-        outcomes.push(logged.outcome.clone());
-        let quality = judged(&outcomes)?.quality;
+        let quality = settled_with(logged).filter(is_judgement)?.quality;
         let propensity = decision.choice()?.propensity;
         // Fewer go without trees than with them.
         Some(match propensity < 0.5 {
@@ -436,10 +420,7 @@ fn row(logged: &LoggedOutcome) -> Option<ChallengeRow> {
     if !related::is_of_question(decision) || decision.choice().is_none() {
         return None;
     }
-    let mut outcomes = logged.earlier.clone();
-    outcomes.push(logged.outcome.clone());
-    let settled = settled(decision, logged.answer.as_ref(), &outcomes);
-    let settled = settled.filter(|settled| settled.trust >= SMALLEST_TRUST)?;
+    let settled = settled_with(logged).filter(is_judgement)?;
     let question = decision.query.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
     let option = |candidate: &burnish_types::Candidate| {
         (candidate.plan.strategy.to_string(), candidate.prediction.latency_ms, candidate.propensity)

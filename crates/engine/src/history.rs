@@ -1,7 +1,7 @@
 //! Where learning stands: what is expected, what was reached over time, by strategy and by kind of question, what
 //! exploration has cost, and what the log says of the strategies that were not taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use burnish_learning::learner::DriftEvent;
@@ -12,13 +12,12 @@ use burnish_types::{Decision, Prediction, RequestId, Stage, StoredDecision, Stra
 
 use crate::judged::settled_in;
 use crate::planner::PINNED;
-use crate::{ChallengerStanding, Engine, EngineError, FoundPatterns, related};
+use crate::{ChallengerStanding, Engine, EngineError, FoundPatterns, log, related};
 
 /// How far back the log is looked at.
 const WINDOW_MS: u64 = 30 * 24 * 3_600_000;
 /// Decisions that are looked at, the latest ones.
 const MOST_DECISIONS: usize = 5_000;
-const PAGE: usize = 1_000;
 /// Points in time of the series.
 const BUCKETS: usize = 30;
 
@@ -150,16 +149,14 @@ impl Engine {
 
     fn recent_log(&self) -> Result<Vec<StoredDecision>, EngineError> {
         let since = self.clock.now().0.saturating_sub(WINDOW_MS);
-        let mut after = Some(RequestId::from_parts(since, 0));
-        let mut log: Vec<StoredDecision> = Vec::new();
-        loop {
-            let page = self.store.decision_log(after, PAGE)?;
-            let Some(last) = page.last() else { return Ok(log) };
-            after = Some(last.decision.id);
-            log.extend(page);
-            let surplus = log.len().saturating_sub(MOST_DECISIONS);
-            log.drain(..surplus);
+        let mut recent: VecDeque<StoredDecision> = VecDeque::new();
+        for stored in log::decisions(self.store.as_ref(), Some(RequestId::from_parts(since, 0))) {
+            recent.push_back(stored?);
+            if recent.len() > MOST_DECISIONS {
+                recent.pop_front();
+            }
         }
+        Ok(recent.into())
     }
 }
 

@@ -1,16 +1,18 @@
 //! What the log says that requests were worth.
 
 use burnish_learning::{Settled, settle};
-use burnish_types::{Answer, ChunkId, Decision, Outcome, RequestId, StoredDecision, Timestamp};
+use burnish_types::{
+    Answer, ChunkId, Decision, LoggedOutcome, Outcome, RequestId, StoredDecision, Timestamp,
+};
 
-use crate::{Engine, EngineError, related};
+use crate::{Engine, EngineError, log, related};
 
-/// Decisions that are read in one go.
-const PAGE: usize = 1_000;
+/// What is trusted less, as the engine's own signal is, does not count as a judgement.
+const SMALLEST_TRUST: f64 = 0.1;
 
 /// What all reports on a request say together. Those that name nobody are the asker's own, like those that name the
 /// asker.
-pub(crate) fn settled(decision: &Decision, answer: Option<&Answer>, outcomes: &[Outcome]) -> Option<Settled> {
+fn settled(decision: &Decision, answer: Option<&Answer>, outcomes: &[Outcome]) -> Option<Settled> {
     let asker = &decision.user.user;
     let named = |outcome: &Outcome| Outcome {
         user: outcome.user.clone().or_else(|| asker.clone()),
@@ -25,6 +27,23 @@ pub(crate) fn settled(decision: &Decision, answer: Option<&Answer>, outcomes: &[
 /// As [`settled`], of a decision of the log.
 pub(crate) fn settled_in(stored: &StoredDecision) -> Option<Settled> {
     settled(&stored.decision, stored.answer.as_ref(), &stored.outcomes)
+}
+
+/// As [`settled`], of a report with all that came before it.
+pub(crate) fn settled_with(logged: &LoggedOutcome) -> Option<Settled> {
+    let mut outcomes = logged.earlier.clone();
+    outcomes.push(logged.outcome.clone());
+    settled(&logged.decision, logged.answer.as_ref(), &outcomes)
+}
+
+/// As [`settled`], of what came before a report.
+pub(crate) fn settled_before(logged: &LoggedOutcome) -> Option<Settled> {
+    settled(&logged.decision, logged.answer.as_ref(), &logged.earlier)
+}
+
+/// Whether this is enough to be a judgement.
+pub(crate) fn is_judgement(settled: &Settled) -> bool {
+    settled.trust >= SMALLEST_TRUST
 }
 
 impl Engine {
@@ -46,21 +65,17 @@ impl Engine {
         to: Timestamp,
         mut take: impl FnMut(StoredDecision, Settled),
     ) -> Result<(), EngineError> {
-        let mut after = Some(RequestId::from_parts(from.0, 0));
-        loop {
-            let page = self.store.decision_log(after, PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.decision.id);
-            for stored in page {
-                if stored.decision.at >= to {
-                    return Ok(());
-                }
-                if related::is_of_question(&stored.decision)
-                    && let Some(settled) = settled_in(&stored)
-                {
-                    take(stored, settled);
-                }
+        for stored in log::decisions(self.store.as_ref(), Some(RequestId::from_parts(from.0, 0))) {
+            let stored = stored?;
+            if stored.decision.at >= to {
+                break;
+            }
+            if related::is_of_question(&stored.decision)
+                && let Some(settled) = settled_in(&stored)
+            {
+                take(stored, settled);
             }
         }
+        Ok(())
     }
 }

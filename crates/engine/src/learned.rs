@@ -12,8 +12,7 @@ use burnish_types::{
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use crate::judged::settled;
-use crate::patterns::SMALLEST_TRUST;
+use crate::judged::{is_judgement, settled_before, settled_with};
 use crate::{EngineError, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
@@ -130,11 +129,7 @@ impl Fold {
         // What is found related says nothing of how questions are best answered.
         let of_question = related::is_of_question(&logged.decision);
         let Some(choice) = logged.decision.choice().filter(|_| of_question) else { return };
-        let settled = |outcomes: &[_]| settled(&logged.decision, logged.answer.as_ref(), outcomes);
-        let before = settled(&logged.earlier);
-        let mut all = logged.earlier.clone();
-        all.push(logged.outcome.clone());
-        let after = settled(&all);
+        let (before, after) = (settled_before(logged), settled_with(logged));
         if before == after {
             return;
         }
@@ -146,10 +141,8 @@ impl Fold {
         }
         if let Some(Settled { quality, trust }) = after {
             // One request is one outcome to the test for drift: the first word on it that says something.
-            let says =
-                |settled: Option<Settled>| settled.is_some_and(|settled| settled.trust >= SMALLEST_TRUST);
             let weight = trust * LABEL_WEIGHT;
-            if says(after) && !says(before) {
+            if after.as_ref().is_some_and(is_judgement) && !before.as_ref().is_some_and(is_judgement) {
                 let event = self.learner.observe(arm, x.as_slice(), quality, weight, at);
                 event.into_iter().for_each(|event| self.take_note(event, heard));
             } else {

@@ -13,6 +13,7 @@ mod ingestion;
 mod judged;
 mod learned;
 mod library;
+mod log;
 mod patterns;
 mod pipeline;
 mod planner;

@@ -6,6 +6,7 @@ use burnish_learning::patterns::{Case, Patterns, find_patterns};
 use burnish_types::{Decision, Embedding, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::judged::is_judgement;
 use crate::planner::PINNED;
 use crate::{Engine, EngineError};
 
@@ -15,8 +16,6 @@ const SNAPSHOT: &str = "patterns-1";
 const MOST_CASES: usize = 20_000;
 /// Questions that are embedded in one go.
 const EMBEDDED_TOGETHER: usize = 64;
-/// What is trusted less, as the engine's own signal is, does not count as a judgement.
-pub(crate) const SMALLEST_TRUST: f64 = 0.1;
 
 /// Patterns, and what they were found in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +47,7 @@ impl Engine {
         let mut cases: VecDeque<Case> = VecDeque::new();
         let mut pinned = 0;
         self.each_judged(from, to, |stored, settled| {
-            if settled.trust < SMALLEST_TRUST {
+            if !is_judgement(&settled) {
                 return;
             }
             match case(stored.decision, settled.quality) {

@@ -17,13 +17,10 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::learned::{Account, Expense, Heard, Learned};
-use crate::{EngineError, PlannerSettings, related};
+use crate::{EngineError, PlannerSettings, log, related};
 
 /// The name of the policy of a decision that the caller made.
 pub const PINNED: &str = "pinned";
-
-/// Decisions that are read in one go.
-const DECISIONS_PAGE: usize = 1_000;
 
 /// Says what is wrong with the name of a policy.
 ///
@@ -153,11 +150,10 @@ impl Planner {
     pub(crate) fn resume(&self, account: Account, store: &dyn Store) -> Result<(), EngineError> {
         let Some(mut ledger) = account.ledger.or(self.account().ledger) else { return Ok(()) };
         let mut last = account.last_decision.and_then(|id| id.parse().ok());
-        loop {
-            let page = store.decision_log(last, DECISIONS_PAGE)?;
-            let Some(end) = page.last() else { break };
-            last = Some(end.decision.id);
-            page.iter().for_each(|stored| count(&mut ledger, &stored.decision));
+        for stored in log::decisions(store, last) {
+            let decision = stored?.decision;
+            last = Some(decision.id);
+            count(&mut ledger, &decision);
         }
         let mut deciding = self.deciding.lock();
         deciding.selection.resume(ledger);

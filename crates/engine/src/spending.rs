@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use burnish_types::{Answerer, LanguageModel, RequestId, Store, Timestamp};
 
-use crate::EngineError;
 use crate::caching::was_planned;
-
-/// Decisions that are read in one go.
-const PAGE: usize = 1_000;
+use crate::{EngineError, log};
 
 /// Counts the answers since the longest budget began, each towards the model that was planned for it.
 pub(crate) fn count(
@@ -19,18 +16,16 @@ pub(crate) fn count(
     let Some(since) = models.iter().filter_map(|model| model.budgeted_since(now)).min() else {
         return Ok(());
     };
-    let mut after = Some(RequestId::from_parts(since.0, 0));
-    loop {
-        let page = store.decision_log(after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.decision.id);
+    for stored in log::decisions(store, Some(RequestId::from_parts(since.0, 0))) {
+        let stored = stored?;
+        let planned = stored.decision.choice().map(|choice| &choice.plan.answerer);
+        let (Some(Answerer::Model(name)), Some(answer)) = (planned, &stored.answer) else { continue };
         // A kept answer asked nobody.
-        for stored in page.iter().filter(|stored| was_planned(&stored.decision)) {
-            let planned = stored.decision.choice().map(|choice| &choice.plan.answerer);
-            let (Some(Answerer::Model(name)), Some(answer)) = (planned, &stored.answer) else { continue };
-            if let Some(model) = models.iter().find(|model| model.name() == name) {
-                model.count_earlier(stored.decision.at, answer.cost);
-            }
+        if let Some(model) = models.iter().find(|model| model.name() == name)
+            && was_planned(&stored.decision)
+        {
+            model.count_earlier(stored.decision.at, answer.cost);
         }
     }
+    Ok(())
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -10,49 +12,13 @@ use burnish_engine::{
     Pinned, Sampling,
 };
 use burnish_types::{
-    Answerer, BatchState, BoxFuture, EmbedError, Embedder, Embedding, Filter, LanguageModel, ModelError,
-    ModelEvent, ModelRequest, ModelStream, Query, SystemClock, Usage, UserContext,
+    Answerer, BatchState, BoxFuture, Filter, LanguageModel, ModelError, ModelEvent, ModelRequest,
+    ModelStream, Query, SystemClock, Usage, UserContext,
 };
 use futures_util::stream;
 use serde_json::json;
 
-const DIMENSIONS: usize = 64;
-
-/// Texts that share words are near each other.
-struct WordVectors;
-
-impl Embedder for WordVectors {
-    fn model(&self) -> &str {
-        "word-vectors"
-    }
-
-    fn dimensions(&self) -> usize {
-        DIMENSIONS
-    }
-
-    fn max_tokens(&self) -> usize {
-        256
-    }
-
-    fn count_tokens(&self, text: &str) -> usize {
-        text.split_whitespace().count()
-    }
-
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        Ok(texts.iter().map(|text| vector(text)).collect())
-    }
-}
-
-fn vector(text: &str) -> Embedding {
-    let mut sum = vec![0.001f32; DIMENSIONS];
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3) {
-        let seed = word.to_lowercase().bytes().fold(7u64, |hash, byte| hash * 31 + u64::from(byte));
-        let mut random = fastrand::Rng::with_seed(seed);
-        sum.iter_mut().for_each(|value| *value += random.f32() - 0.5);
-    }
-    let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-    sum.iter().map(|value| value / norm).collect()
-}
+use common::WordVectors;
 
 /// What the model does with several questions.
 #[derive(Clone, Copy, PartialEq)]

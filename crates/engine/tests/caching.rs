@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,45 +13,13 @@ use burnish_engine::{
     AnswerEvent, CacheSettings, Engine, EngineSettings, IngestOptions, Parts, Pinned, Report, Sampling,
 };
 use burnish_types::{
-    Answer, BoxFuture, CacheKind, Decision, EmbedError, Embedder, Embedding, Filter, Judgement,
-    LanguageModel, Message, ModelError, ModelEvent, ModelRequest, ModelStream, Query, Role, SystemClock,
-    UserContext,
+    Answer, BoxFuture, CacheKind, Decision, Filter, Judgement, LanguageModel, Message, ModelError,
+    ModelEvent, ModelRequest, ModelStream, Query, Role, SystemClock, UserContext,
 };
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
 
-/// One direction a word length: enough to find a file of a few passages.
-struct Lengths;
-
-impl Embedder for Lengths {
-    fn model(&self) -> &str {
-        "lengths"
-    }
-
-    fn dimensions(&self) -> usize {
-        16
-    }
-
-    fn max_tokens(&self) -> usize {
-        256
-    }
-
-    fn count_tokens(&self, text: &str) -> usize {
-        text.split_whitespace().count()
-    }
-
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        Ok(texts
-            .iter()
-            .map(|text| {
-                let mut vector = [0.01_f32; 16];
-                text.split_whitespace().for_each(|word| vector[word.len() % 16] += 1.0);
-                let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-                vector.iter().map(|value| value / length).collect()
-            })
-            .collect())
-    }
-}
+use common::WordVectors;
 
 /// Says something else each time.
 #[derive(Default)]
@@ -88,7 +58,7 @@ fn open(folder: &Path, cache: CacheSettings) -> (Arc<Engine>, Arc<Counting>) {
     settings.cache = cache;
     let model = Arc::new(Counting::default());
     let models: Vec<Arc<dyn LanguageModel>> = vec![Arc::clone(&model) as Arc<dyn LanguageModel>];
-    let parts = Parts { embedder: Arc::new(Lengths), models, clock: Arc::new(SystemClock) };
+    let parts = Parts { embedder: Arc::new(WordVectors), models, clock: Arc::new(SystemClock) };
     let engine = Engine::open(settings, parts).unwrap();
     let library = folder.join("library");
     fs::create_dir_all(&library).unwrap();

@@ -1,6 +1,8 @@
 //! What is answered when a model, its budget or retrieval fails: always something, and what it is not is said.
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +18,8 @@ use burnish_types::{
 };
 use futures_util::StreamExt;
 
+use common::{DIMENSIONS, WordVectors};
+
 const QUESTION: &str = "When do cached answers expire?";
 
 /// Counts words, and fails when told to.
@@ -25,32 +29,26 @@ struct Fickle {
 
 impl Embedder for Fickle {
     fn model(&self) -> &str {
-        "fickle"
+        WordVectors.model()
     }
 
     fn dimensions(&self) -> usize {
-        16
+        DIMENSIONS
     }
 
     fn max_tokens(&self) -> usize {
-        256
+        WordVectors.max_tokens()
     }
 
     fn count_tokens(&self, text: &str) -> usize {
-        text.split_whitespace().count()
+        WordVectors.count_tokens(text)
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
         if self.fails.load(Ordering::Relaxed) {
             return Err(EmbedError::Remote { endpoint: "http://gone".to_owned(), reason: "gone".to_owned() });
         }
-        let embed = |text: &&str| {
-            let mut sum = [0.01_f32; 16];
-            text.split_whitespace().for_each(|word| sum[word.len() % 16] += 1.0);
-            let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-            sum.iter().map(|value| value / norm).collect()
-        };
-        Ok(texts.iter().map(embed).collect())
+        WordVectors.embed(texts)
     }
 }
 

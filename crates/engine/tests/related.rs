@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,48 +13,12 @@ use burnish_engine::{
     Report,
 };
 use burnish_types::{
-    ChunkId, Condition, DocumentId, EmbedError, Embedder, Embedding, Filter, Judgement, MetadataValue, Query,
-    SystemClock, Timestamp, UserContext,
+    ChunkId, Condition, DocumentId, Filter, Judgement, MetadataValue, Query, SystemClock, Timestamp,
+    UserContext,
 };
 use tempfile::TempDir;
 
-const DIMENSIONS: usize = 64;
-
-/// Adds a hashed vector for each word: texts that share words are near each other.
-struct WordVectors;
-
-impl Embedder for WordVectors {
-    fn model(&self) -> &str {
-        "word-vectors"
-    }
-
-    fn dimensions(&self) -> usize {
-        DIMENSIONS
-    }
-
-    fn max_tokens(&self) -> usize {
-        256
-    }
-
-    fn count_tokens(&self, text: &str) -> usize {
-        text.split_whitespace().count()
-    }
-
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        Ok(texts.iter().map(|text| vector(text)).collect())
-    }
-}
-
-fn vector(text: &str) -> Embedding {
-    let mut sum = vec![0.001f32; DIMENSIONS];
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3) {
-        let seed = word.to_lowercase().bytes().map(u64::from).fold(7, |hash, byte| hash * 31 + byte);
-        let mut random = fastrand::Rng::with_seed(seed);
-        sum.iter_mut().for_each(|value| *value += random.f32() - 0.5);
-    }
-    let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-    sum.iter().map(|value| value / norm).collect()
-}
+use common::WordVectors;
 
 /// Key, kind and text of each document.
 const LIBRARY: [(&str, &str, &str); 9] = [

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,51 +17,15 @@ use burnish_engine::{
 };
 use burnish_llm::ModelSettings;
 use burnish_types::{
-    Answer, Answerer, EmbedError, Embedder, Embedding, Filter, LanguageModel, Message, Query, Role, Strategy,
-    SystemClock, Usage, UserContext,
+    Answer, Answerer, Filter, LanguageModel, Message, Query, Role, Strategy, SystemClock, Usage, UserContext,
 };
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-const DIMENSIONS: usize = 64;
+use common::WordVectors;
+
 /// What the model says that it takes, whatever it is asked.
 const USED: Usage = Usage { input_tokens: 40, cached_input_tokens: 0, output_tokens: 8 };
-
-/// Adds a hashed vector for each word: texts that share words are near each other.
-struct WordVectors;
-
-impl Embedder for WordVectors {
-    fn model(&self) -> &str {
-        "word-vectors"
-    }
-
-    fn dimensions(&self) -> usize {
-        DIMENSIONS
-    }
-
-    fn max_tokens(&self) -> usize {
-        256
-    }
-
-    fn count_tokens(&self, text: &str) -> usize {
-        text.split_whitespace().count()
-    }
-
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        Ok(texts.iter().map(|text| vector(text)).collect())
-    }
-}
-
-fn vector(text: &str) -> Embedding {
-    let mut sum = vec![0.001f32; DIMENSIONS];
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3) {
-        let seed = word.to_lowercase().bytes().map(u64::from).fold(7, |hash, byte| hash * 31 + byte);
-        let mut random = fastrand::Rng::with_seed(seed);
-        sum.iter_mut().for_each(|value| *value += random.f32() - 0.5);
-    }
-    let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-    sum.iter().map(|value| value / norm).collect()
-}
 
 /// Passages of which the last ones can only be found through the first, among others about heights and rivers.
 const LIBRARY: [(&str, &str); 7] = [

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,50 +14,13 @@ use burnish_engine::{
 };
 use burnish_index::{TantivyIndex, UsearchIndex};
 use burnish_types::{
-    Answer, Answerer, BoxFuture, ChunkId, Condition, DocumentId, EmbedError, Embedder, Embedding, Filter,
-    IndexedChunk, Judgement, LanguageModel, LexicalIndex, Metadata, MetadataValue, ModelError, ModelEvent,
-    ModelRequest, ModelStream, Query, RequestId, Strategy, SystemClock, Usage, UserContext, VectorIndex,
+    Answer, Answerer, BoxFuture, ChunkId, Condition, DocumentId, Embedder, Filter, IndexedChunk, Judgement,
+    LanguageModel, LexicalIndex, Metadata, MetadataValue, ModelError, ModelEvent, ModelRequest, ModelStream,
+    Query, RequestId, Strategy, SystemClock, Usage, UserContext, VectorIndex,
 };
 use futures_util::{StreamExt, stream};
 
-const DIMENSIONS: usize = 64;
-
-/// Adds a hashed vector for each word: texts that share words are near each other.
-struct WordVectors;
-
-impl Embedder for WordVectors {
-    fn model(&self) -> &str {
-        "word-vectors"
-    }
-
-    fn dimensions(&self) -> usize {
-        DIMENSIONS
-    }
-
-    fn max_tokens(&self) -> usize {
-        256
-    }
-
-    fn count_tokens(&self, text: &str) -> usize {
-        text.split_whitespace().count()
-    }
-
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        Ok(texts.iter().map(|text| vector(text)).collect())
-    }
-}
-
-fn vector(text: &str) -> Embedding {
-    let mut sum = vec![0.001f32; DIMENSIONS];
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3) {
-        let mut random = fastrand::Rng::with_seed(
-            word.to_lowercase().bytes().map(u64::from).fold(7, |hash, byte| hash * 31 + byte),
-        );
-        sum.iter_mut().for_each(|value| *value += random.f32() - 0.5);
-    }
-    let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-    sum.iter().map(|value| value / norm).collect()
-}
+use common::{DIMENSIONS, WordVectors};
 
 /// Says what it was told to, or fails as it was told to.
 struct Scripted {
@@ -328,7 +293,7 @@ fn an_index_that_differs_from_the_store_is_built_anew() {
         heading: String::new(),
         text: "cached answers expire never".to_owned(),
         metadata: Metadata::default(),
-        embedding: vector("cached answers expire never"),
+        embedding: WordVectors.embed(&["cached answers expire never"]).unwrap().remove(0),
     };
     let (surplus, missing) = ([surplus], [ChunkId(1), ChunkId(2)]);
     let changes: [(&[IndexedChunk], &[ChunkId]); 2] = [(&surplus, &[]), (&[], &missing)];

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
 
+use burnish_types::RequestId;
 use quick_cache::unsync::Cache;
 use quick_cache::{Lifecycle, Weighter};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct Scope(pub [u8; 32]);
 /// An answer to be kept.
 #[derive(Clone, Debug)]
 pub struct Fresh<'a> {
+    /// The request that it was written for.
+    pub request: RequestId,
     /// What it is found by when the same is asked again.
     pub key: Key,
     /// With whom it is shared when something similar is asked; `None` keeps it from that.
@@ -54,6 +57,8 @@ pub struct Fresh<'a> {
 pub struct Kept {
     /// Names the entry.
     pub id: u64,
+    /// The request that it was written for.
+    pub request: RequestId,
     /// The question that it answers.
     pub text: String,
     /// The answer.
@@ -76,6 +81,7 @@ pub struct Similar {
 /// An answer on its way to or from a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredAnswer {
+    request: RequestId,
     key: [u8; 32],
     similar: Option<([u8; 32], f32, Vec<i8>)>,
     text: String,
@@ -96,6 +102,7 @@ impl StoredAnswer {
 #[derive(Debug)]
 struct Entry {
     id: u64,
+    request: RequestId,
     scope: Option<Scope>,
     text: Box<str>,
     answer: Box<[u8]>,
@@ -140,6 +147,7 @@ pub fn compressed_size(answer: &[u8]) -> Option<usize> {
 pub struct Answers {
     entries: Cache<Key, Arc<Entry>, Weigh, RandomState, Evicted>,
     keys: HashMap<u64, (Key, Record)>,
+    requests: HashMap<RequestId, u64>,
     scopes: HashMap<Scope, Nearest>,
     dependents: HashMap<u64, Vec<u64>>,
     /// Chunks that were removed, with the generation that they were removed by.
@@ -158,6 +166,7 @@ impl Answers {
         Self {
             entries: Cache::with(expected, bytes, Weigh, RandomState::new(), Evicted),
             keys: HashMap::new(),
+            requests: HashMap::new(),
             scopes: HashMap::new(),
             dependents: HashMap::new(),
             removed: VecDeque::new(),
@@ -196,6 +205,7 @@ impl Answers {
         let similar = fresh.similar.map(|(scope, question)| (scope, &question.embedding));
         let entry = Entry {
             id: self.next,
+            request: fresh.request,
             scope: similar.map(|(scope, _)| scope),
             text: fresh.text.into(),
             answer: answer.into(),
@@ -217,6 +227,7 @@ impl Answers {
         let id = entry.id;
         self.next = self.next.max(id) + 1;
         self.keys.insert(id, (key, record));
+        self.requests.insert(entry.request, id);
         if let Some((scope, vector)) = similar {
             self.scopes.entry(scope).or_insert_with(|| Nearest::new(vector.values.len())).insert(id, vector);
         }
@@ -228,6 +239,24 @@ impl Answers {
         self.keys.contains_key(&id).then_some(id)
     }
 
+    /// From now on an entry that was kept for the same request alone is found by likeness, too.
+    pub fn liken(&mut self, id: u64, scope: Scope, question: &Question) {
+        let Some((key, record)) = self.keys.get(&id).copied() else { return };
+        let Some(entry) = self.entries.peek(&key).filter(|entry| entry.scope.is_none()) else { return };
+        let vector = &question.embedding;
+        let entry = Entry {
+            id,
+            request: entry.request,
+            scope: Some(scope),
+            text: entry.text.clone(),
+            answer: entry.answer.clone(),
+            chunks: entry.chunks.clone(),
+            kept_at: entry.kept_at,
+            dimensions: vector.values.len(),
+        };
+        self.insert(key, entry, Some((scope, vector)), record);
+    }
+
     /// Everything that is kept, to be written out.
     pub fn stored(&self) -> Vec<StoredAnswer> {
         let stored = self.entries.iter().filter_map(|(key, entry)| {
@@ -237,6 +266,7 @@ impl Answers {
                 Some((scope.0, scale, values.into_vec()))
             });
             Some(StoredAnswer {
+                request: entry.request,
                 key: key.0,
                 similar,
                 text: entry.text.to_string(),
@@ -252,11 +282,12 @@ impl Answers {
 
     /// Takes in what was written out.
     pub fn restore(&mut self, stored: StoredAnswer) {
-        let StoredAnswer { key, similar, text, answer, chunks, kept_at, right, wrong } = stored;
+        let StoredAnswer { request, key, similar, text, answer, chunks, kept_at, right, wrong } = stored;
         let similar =
             similar.map(|(scope, scale, values)| (Scope(scope), Packed { values: values.into(), scale }));
         let entry = Entry {
             id: self.next,
+            request,
             scope: similar.as_ref().map(|(scope, _)| *scope),
             text: text.into(),
             answer: answer.into(),
@@ -289,7 +320,7 @@ impl Answers {
         }
         // The frame says how long it is.
         let answer = zstd::stream::decode_all(entry.answer.as_ref()).ok()?;
-        Some(Kept { id: entry.id, text: entry.text.to_string(), answer, age })
+        Some(Kept { id: entry.id, request: entry.request, text: entry.text.to_string(), answer, age })
     }
 
     /// Up to `count` similar questions of the scope, the nearest first; none that is not at least so near.
@@ -356,6 +387,13 @@ impl Answers {
         }
     }
 
+    /// Drops the answer that was written for a request.
+    pub fn drop_request(&mut self, request: RequestId) {
+        if let Some(id) = self.requests.get(&request) {
+            self.drop_entry(*id);
+        }
+    }
+
     fn drop_key(&mut self, key: &Key) {
         if let Some((_, entry)) = self.entries.remove(key) {
             self.forget(&entry);
@@ -364,6 +402,7 @@ impl Answers {
 
     fn forget(&mut self, entry: &Entry) {
         self.keys.remove(&entry.id);
+        self.requests.remove(&entry.request);
         if let Some(scope) = entry.scope
             && let Some(nearest) = self.scopes.get_mut(&scope)
         {
@@ -391,6 +430,10 @@ mod tests {
 
     const LIFETIME: u64 = 1_000;
 
+    fn request(number: u8) -> RequestId {
+        RequestId::from_parts(1, u128::from(number))
+    }
+
     fn fresh<'a>(
         key: u8,
         question: Option<(u8, &'a Question)>,
@@ -398,6 +441,7 @@ mod tests {
         chunks: &'a [u64],
     ) -> Fresh<'a> {
         Fresh {
+            request: request(key),
             key: Key([key; 32]),
             similar: question.map(|(scope, question)| (Scope([scope; 32]), question)),
             text: "what is it",
@@ -436,6 +480,27 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_goes_with_its_request_and_is_found_by_likeness_once_that_is_known() {
+        let mut answers = Answers::new(1 << 20, LIFETIME);
+        let question = Question::new("what is it", &[0.6, 0.8]);
+        let id = answers.keep(&fresh(1, None, b"this", &[3]), 0).unwrap();
+        answers.judge(id, true);
+        assert!(answers.similar(&Scope([7; 32]), &question, 3, 0.9, 0).is_empty());
+        answers.liken(id, Scope([7; 32]), &question);
+        answers.liken(99, Scope([7; 32]), &question);
+        let similar = answers.similar(&Scope([7; 32]), &question, 3, 0.9, 0);
+        assert_eq!(
+            similar.iter().map(|similar| (similar.id, similar.record)).collect::<Vec<_>>(),
+            [(id, Record { right: 1, wrong: 0 })]
+        );
+        assert_eq!(answers.same(&Key([1; 32]), 0).unwrap().request, request(1));
+        answers.drop_request(request(2));
+        assert_eq!(answers.len(), 1);
+        answers.drop_request(request(1));
+        assert!(answers.is_empty() && answers.requests.is_empty() && answers.scopes.is_empty());
+    }
+
+    #[test]
     fn what_was_written_out_comes_back() {
         let mut answers = Answers::new(1 << 20, LIFETIME);
         let question = Question::new("what is it", &[0.6, 0.8]);
@@ -467,7 +532,7 @@ mod tests {
                 prop_assert_eq!(answers.keys.len(), answers.len());
             }
             answers.remove_chunks(&(0..12).collect::<Vec<_>>(), 2);
-            prop_assert!(answers.is_empty() && answers.keys.is_empty());
+            prop_assert!(answers.is_empty() && answers.keys.is_empty() && answers.requests.is_empty());
             prop_assert!(answers.scopes.is_empty() && answers.dependents.is_empty());
         }
 

@@ -69,7 +69,12 @@ pub(crate) fn conflict(one: &Wording, other: &Wording) -> Option<Conflict> {
     (lost(one, other) && lost(other, one)).then_some(Conflict::Names)
 }
 
-/// Whether two texts, such as two answers, say the same: at least so alike, and without a conflict.
+/// Whether two texts, such as two answers, can't both be right: by their numbers, names, negations and opposites.
+pub fn contradict(one: &str, other: &str) -> bool {
+    conflict(&Wording::new(one), &Wording::new(other)).is_some()
+}
+
+/// Whether two questions ask the same: at least so alike, and without a conflict.
 pub fn agree(one: &Question, other: &Question, least: f32) -> bool {
     one.cosine(other) >= least && conflict(&one.wording, &other.wording).is_none()
 }

@@ -14,6 +14,6 @@ mod question;
 mod wording;
 
 pub use answers::{Answers, Fresh, Kept, Key, Scope, Similar, StoredAnswer, compressed_size};
-pub use evidence::{Conflict, agree};
+pub use evidence::{Conflict, agree, contradict};
 pub use guarantee::{Guarantee, Offer, Promise, Record, Standing, Ticket, Verdict, Why};
 pub use question::Question;

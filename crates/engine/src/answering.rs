@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_types::{
-    Answer, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel, ModelError,
-    ModelEvent, ModelRequest, ModelStream, Money, Outcome, Query, Recorded, Spending, Stage, StageTiming,
-    Usage,
+    Answer, AnswerOrigin, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel,
+    ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Query, Recorded, Spending, Stage,
+    StageTiming,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::caching::{Pending, Prepared, StandIn};
 use crate::pipeline::{Retrieved, timing};
 use crate::support::support;
-use crate::writing::{Spent, both, cost, stand_in};
+use crate::writing::{Spent, Vain, stand_in};
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
 /// How often the passages are halved for a model that finds its prompt too long.
@@ -82,10 +82,10 @@ pub(crate) struct Written {
     text: String,
     found: bool,
     citations: Vec<Citation>,
-    usage: Usage,
-    cost: Option<Money>,
+    spent: Spent,
     degraded: Option<String>,
     finish_reason: String,
+    origin: AnswerOrigin,
 }
 
 impl Ending {
@@ -111,7 +111,7 @@ impl Ending {
     /// The answer that a model gave in one piece, having been shown all the evidence.
     pub(crate) fn model_wrote(&mut self, text: String, spent: Spent, degraded: Option<String>) -> Written {
         self.shown = self.evidence.len();
-        Written { usage: spent.usage, cost: spent.cost, degraded, ..written(text, self) }
+        Written { spent, degraded, ..written(text, self) }
     }
 }
 
@@ -154,11 +154,7 @@ impl Engine {
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
         let mut ending = Ending::new(self, retrieved, pending);
         let consulted = ending.consulted;
-        let model = match &answerer {
-            Answerer::Model(name) => self.models.iter().find(|model| model.name() == name),
-            Answerer::Extractive | Answerer::Passages => None,
-        };
-        let events = match model {
+        let events = match self.model_of(&answerer) {
             Some(model) if !evidence.is_empty() || !consulted => {
                 let passages = consulted.then_some((evidence.as_slice(), context_tokens));
                 match self.begin(model.as_ref(), &asked, passages, sampling).await {
@@ -167,13 +163,13 @@ impl Engine {
                         modelled(ending, model.name().to_owned(), words, degraded)
                     }
                     // Whoever asks can do something about these, and is told so.
-                    Err(error @ (ModelError::Busy { .. } | ModelError::Unsupported { .. })) => {
-                        return Err(EngineError::Model(error));
-                    }
-                    Err(error) => {
-                        if let Some(stand_in) =
-                            ending.pending.as_ref().and_then(|pending| self.stand_in(pending))
-                        {
+                    Err(Vain {
+                        error: error @ (ModelError::Busy { .. } | ModelError::Unsupported { .. }),
+                        tries,
+                    }) => return Err(broken(ending, String::new(), error, tries)),
+                    Err(Vain { error, tries }) => {
+                        ending.spent += Spent::in_vain(tries);
+                        if let Some(stand_in) = self.stand_in(ending.pending.take()).await {
                             tracing::warn!(%error, "answering from the cache, since the model does not answer");
                             let evidence = stand_in.answer.evidence.clone();
                             let events = repeated(ending, stand_in, model.name());
@@ -206,10 +202,11 @@ impl Engine {
         asked: &Query,
         passages: Option<(&[Evidence], u32)>,
         sampling: Sampling,
-    ) -> Result<Begun, ModelError> {
+    ) -> Result<Begun, Vain> {
         let count = |text: &str| self.embedder.count_tokens(text);
         let mut budget = passages.map_or(0, |(_, tokens)| tokens);
         let mut halvings = 0;
+        let mut earlier = Vec::new();
         loop {
             let (messages, shown, tokens) = match passages {
                 Some((evidence, _)) => {
@@ -229,14 +226,22 @@ impl Engine {
                 verbatim: sampling.verbatim.clone(),
             };
             match start(model, request).await {
-                Err(error @ ModelError::TooLong { .. }) if shown > 1 && halvings < MOST_HALVINGS => {
+                Err(Vain { error: error @ ModelError::TooLong { .. }, tries })
+                    if shown > 1 && halvings < MOST_HALVINGS =>
+                {
                     tracing::warn!(%error, "asking again with half of the passages");
+                    earlier.extend(tries);
                     halvings += 1;
                     // Of what was shown, which may be less than what was allowed.
                     budget = u32::try_from(tokens / 2).unwrap_or(budget / 2);
                 }
-                Err(error) => return Err(error),
+                Err(Vain { error, tries }) => {
+                    earlier.extend(tries);
+                    return Err(Vain { error, tries: earlier });
+                }
                 Ok(words) => {
+                    let earlier = earlier.into_iter().map(|spending| Ok(ModelEvent::Spent(spending)));
+                    let words = Box::pin(stream::iter(earlier).chain(words));
                     let degraded = (halvings > 0).then(|| {
                         let name = model.name();
                         format!("the prompt was too long for the model `{name}`, which was shown the best {shown} passages")
@@ -278,10 +283,10 @@ impl Engine {
             text: quotation.text,
             found: quotation.found,
             citations: quotation.citations,
-            usage: Usage::default(),
-            cost: Some(Money::ZERO),
+            spent: Spent::default(),
             degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
             finish_reason: "stop".to_owned(),
+            origin: AnswerOrigin::Plan,
         };
         let pieces: Vec<_> = pieces(&written.text).map(|piece| Ok(AnswerEvent::Text(piece))).collect();
         Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written))))
@@ -300,10 +305,10 @@ fn repeated(
         text: answer.text,
         found: answer.found,
         citations: answer.citations,
-        usage: Usage::default(),
-        cost: Some(Money::ZERO),
+        spent: Spent::default(),
         degraded: Some(degraded),
         finish_reason: answer.finish_reason,
+        origin: AnswerOrigin::StandIn,
     };
     let ending = Ending { evidence: answer.evidence, ..ending };
     let text = stream::iter([Ok(AnswerEvent::Text(written.text.clone()))]);
@@ -312,20 +317,26 @@ fn repeated(
 
 /// Starts a model and waits for its first words, so that one that fails at once can still be replaced; for all of them
 /// where nothing is shown before the end.
-async fn start(model: &dyn LanguageModel, request: ModelRequest) -> Result<ModelStream, ModelError> {
+async fn start(model: &dyn LanguageModel, request: ModelRequest) -> Result<ModelStream, Vain> {
     let whole = request.whole;
-    let mut stream = model.stream(request).await?;
+    let mut stream = model.stream(request).await.map_err(|error| Vain { error, tries: Vec::new() })?;
     let mut first = Vec::new();
     loop {
         match stream.next().await {
             // Tries that were in vain say nothing of the one that follows.
-            Some(Ok(event)) if whole || matches!(event, ModelEvent::Spent(_)) => first.push(Ok(event)),
+            Some(Ok(event)) if whole || matches!(event, ModelEvent::Spent(_)) => first.push(event),
             Some(Ok(event)) => {
-                first.push(Ok(event));
-                return Ok(Box::pin(stream::iter(first).chain(stream)));
+                first.push(event);
+                return Ok(Box::pin(stream::iter(first.into_iter().map(Ok)).chain(stream)));
             }
-            Some(Err(error)) => return Err(error),
-            None => return Ok(Box::pin(stream::iter(first))),
+            Some(Err(error)) => {
+                let spent = |event| match event {
+                    ModelEvent::Spent(spending) => Some(spending),
+                    _ => None,
+                };
+                return Err(Vain { error, tries: first.into_iter().filter_map(spent).collect() });
+            }
+            None => return Ok(Box::pin(stream::iter(first.into_iter().map(Ok)))),
         }
     }
 }
@@ -338,7 +349,7 @@ fn modelled(
     degraded: Option<String>,
 ) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
     let written = Written { degraded, ..written(String::new(), &ending) };
-    let spent: Vec<Spending> = Vec::new();
+    let spent = Spent::default();
     Box::pin(stream::unfold(Some((ending, words, written, spent)), move |state| {
         let planned = planned.clone();
         async move {
@@ -352,19 +363,20 @@ fn modelled(
                     Some(Ok(ModelEvent::Extra(extra))) => {
                         return Some((Ok(AnswerEvent::Extra(extra)), Some((ending, words, written, spent))));
                     }
-                    Some(Ok(ModelEvent::Spent(spending))) => spent.push(spending),
+                    Some(Ok(ModelEvent::Spent(spending))) => spent.tries.push(spending),
                     Some(Ok(ModelEvent::Finished { reason, usage })) => {
                         written.finish_reason = reason;
-                        written.usage = usage.unwrap_or(written.usage);
+                        spent.usage = usage.unwrap_or(spent.usage);
                     }
-                    Some(Err(error)) => return Some((Err(EngineError::Model(error)), None)),
+                    Some(Err(error)) => {
+                        return Some((Err(broken(ending, written.text, error, spent.tries)), None));
+                    }
                     None => {
-                        let Written { usage, finish_reason, text, degraded, .. } = written;
+                        let Written { finish_reason, text, degraded, .. } = written;
                         let reasons: Vec<String> =
-                            degraded.into_iter().chain(stand_in(&planned, &spent)).collect();
+                            degraded.into_iter().chain(stand_in(&planned, &spent.tries)).collect();
                         let written = Written {
-                            usage,
-                            cost: cost(&spent),
+                            spent: Spent::on_answer(spent.usage, spent.tries),
                             degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
                             finish_reason,
                             ..self::written(text, &ending)
@@ -382,20 +394,64 @@ fn written(text: String, ending: &Ending) -> Written {
     Written {
         found: ending.consulted && !text.contains(prompt::NOT_FOUND),
         citations: prompt::citations(&text, &ending.evidence[..ending.shown]),
-        usage: Usage::default(),
-        // What no provider has told yet costs nothing that is known.
-        cost: None,
+        spent: Spent::default(),
         degraded: None,
         finish_reason: "stop".to_owned(),
+        origin: AnswerOrigin::Plan,
         text,
     }
 }
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let Ending { engine, decision, recorded, evidence, spent, mut timings, started, pending, .. } = ending;
-    let mut usage = written.usage;
-    usage += spent.usage;
+    let consulted = ending.consulted;
+    let Closed { engine, decision, recorded, pending, answer } = close(ending, written);
+    recorded.durable.await?;
+    // Under way once called; whoever reads the decision waits for it.
+    drop(engine.store.record_answer(decision.id, answer.clone()));
+    if answer.origin == AnswerOrigin::Plan
+        && let Some(value) = support(&answer)
+    {
+        let judgement = Judgement::Supported { value };
+        let outcome = Outcome { request: decision.id, at: answer.at, judgement, comment: None, user: None };
+        drop(engine.store.record_outcomes(vec![outcome]));
+    }
+    if let Some(pending) = pending {
+        engine.keep(*pending, decision.id, &answer, consulted);
+    }
+    Ok(AnswerEvent::Done(Box::new(answer)))
+}
+
+/// What goes to whoever asked in place of an answer that broke off. What was said, and what it took, is recorded.
+fn broken(ending: Ending, text: String, error: ModelError, tries: Vec<Spending>) -> EngineError {
+    if !tries.is_empty() || !text.is_empty() {
+        let written = Written {
+            found: false,
+            spent: Spent::in_vain(tries),
+            degraded: Some(error.to_string()),
+            finish_reason: "error".to_owned(),
+            origin: AnswerOrigin::Broken,
+            ..written(text, &ending)
+        };
+        let Closed { engine, decision, answer, .. } = close(ending, written);
+        drop(engine.store.record_answer(decision.id, answer));
+    }
+    EngineError::Model(error)
+}
+
+/// An answer at its end.
+struct Closed {
+    engine: Arc<Engine>,
+    decision: Decision,
+    recorded: Recorded,
+    pending: Option<Box<Pending>>,
+    answer: Answer,
+}
+
+fn close(ending: Ending, written: Written) -> Closed {
+    let Ending { engine, decision, recorded, evidence, mut spent, mut timings, started, pending, .. } =
+        ending;
+    spent += written.spent;
     let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
     timings.push(timing(Stage::Generate, started));
     let answer = Answer {
@@ -403,25 +459,16 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
         found: written.found,
         citations: written.citations,
         evidence,
-        usage,
-        cost: both(written.cost, spent.cost),
+        usage: spent.usage,
+        cost: spent.cost,
+        spent: spent.tries,
         timings,
         degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
         finish_reason: written.finish_reason,
+        origin: written.origin,
         at: engine.clock.now(),
     };
-    recorded.durable.await?;
-    // Under way once called; whoever reads the decision waits for it.
-    drop(engine.store.record_answer(decision.id, answer.clone()));
-    if let Some(value) = support(&answer) {
-        let judgement = Judgement::Supported { value };
-        let outcome = Outcome { request: decision.id, at: answer.at, judgement, comment: None, user: None };
-        drop(engine.store.record_outcomes(vec![outcome]));
-    }
-    if let Some(pending) = pending {
-        engine.keep(*pending, &answer).await;
-    }
-    Ok(AnswerEvent::Done(Box::new(answer)))
+    Closed { engine, decision, recorded, pending, answer }
 }
 
 /// Words with the space before them, so that a quotation streams like anything else.

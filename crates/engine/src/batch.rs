@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::answering::{Ending, finish};
 use crate::caching::{Pending, Prepared};
 use crate::pipeline::Retrieved;
-use crate::writing::{Spent, Whole, whole};
+use crate::writing::{Spent, Vain, Whole, whole};
 use crate::{AnswerEvent, Answering, Engine, EngineError, Pinned, Sampling, prompt};
 
 use groups::{Asked, Bounds, Group};
@@ -187,7 +187,7 @@ impl Engine {
 
     async fn answer_group(
         self: &Arc<Self>,
-        members: Vec<Open>,
+        mut members: Vec<Open>,
         passages: Vec<ChunkId>,
     ) -> Vec<(usize, Result<Batched, EngineError>)> {
         let together = members.len();
@@ -197,8 +197,11 @@ impl Engine {
                 Ok(Whole { text, spent, stand_in }) => {
                     Some((Shared { passages: shared, stand_in }, reply::answers(&text, together), spent))
                 }
-                Err(error) => {
+                Err(Vain { error, tries }) => {
                     tracing::warn!(%error, questions = together, "asking one by one, since the model does not answer");
+                    if let Some(first) = members.first_mut() {
+                        first.retrieved.spent += Spent::in_vain(tries);
+                    }
                     None
                 }
             },
@@ -227,8 +230,7 @@ impl Engine {
     /// What the model is asked about all members at once.
     fn prompt_together(&self, members: &[Open], passages: &[ChunkId]) -> Option<Together> {
         let first = members.first()?;
-        let name = self.common(first)?.model;
-        let model = self.models.iter().find(|model| model.name() == name)?;
+        let model = self.model_of(&first.retrieved.decision.choice()?.plan.answerer)?;
         let all = members.iter().flat_map(|one| &one.retrieved.evidence);
         let by_chunk: BTreeMap<ChunkId, &Evidence> = all.map(|evidence| (evidence.chunk, evidence)).collect();
         let shared: Vec<Evidence> =
@@ -287,7 +289,7 @@ async fn drained(mut answering: Answering) -> Result<Batched, EngineError> {
 }
 
 /// What a reply to all cost, by question: what was read in equal parts, what was written by length, and money as what was
-/// read. The parts add up.
+/// read. The parts add up; the tries stand with the first.
 fn shares(spent: Spent, members: &[Open], said: &BTreeMap<usize, String>) -> Vec<Spent> {
     let count = members.len() as u64;
     let length = |number: usize| said.get(&number).map_or(0, String::len) as u64;
@@ -300,6 +302,7 @@ fn shares(spent: Spent, members: &[Open], said: &BTreeMap<usize, String>) -> Vec
             output_tokens: output_tokens * length(number) / whole,
         },
         cost: spent.cost.map(|cost| Money::from_micros(cost.micros() / count)),
+        tries: Vec::new(),
     };
     let mut shares: Vec<Spent> = (1..=members.len()).map(share).collect();
     let sum = |part: fn(&Spent) -> u64| shares.iter().map(part).sum::<u64>();
@@ -312,6 +315,7 @@ fn shares(spent: Spent, members: &[Open], said: &BTreeMap<usize, String>) -> Vec
         cost: spent
             .cost
             .map(|cost| Money::from_micros(cost.micros() - sum(|share| share.cost.map_or(0, Money::micros)))),
+        tries: spent.tries,
     };
     if let Some(first) = shares.first_mut() {
         *first += rest;

@@ -12,17 +12,21 @@ use std::time::Instant;
 
 use burnish_cache::{
     Answers, Fresh, Guarantee, Key, Offer, Promise, Question, Scope, Standing, StoredAnswer, Ticket, agree,
+    contradict,
 };
 use burnish_learning::query_features;
 use burnish_types::{
-    Answer, Answerer, CacheChoice, CacheKind, Candidate, ChunkId, Decision, Generation, Judgement,
-    LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage, Store, Strategy, Usage,
+    Answer, Answerer, CacheChoice, CacheKind, Candidate, ChunkId, Decision, EmbedError, Embedder, Embedding,
+    Generation, Judgement, LanguageModel, LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage,
+    Store, Strategy, Usage,
 };
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::pipeline::{Retrieved, timing};
-use crate::{AnswerEvent, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, prompt};
+use crate::{AnswerEvent, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, log, prompt};
 
 /// The policy and the strategy of a decision that a kept answer serves.
 const POLICY: &str = "cache";
@@ -67,6 +71,15 @@ pub(crate) struct Caching {
     state: Mutex<State>,
     file: PathBuf,
     writing: Mutex<()>,
+    behind: Arc<Semaphore>,
+}
+
+/// What is in the file, beside its version and a hash.
+#[derive(Serialize, Deserialize)]
+struct File {
+    /// The outcome of the log up to which people were heard.
+    heard: u64,
+    answers: Vec<StoredAnswer>,
 }
 
 struct State {
@@ -82,9 +95,11 @@ struct State {
 }
 
 /// The version of the file's form.
-const FILE_VERSION: u8 = 1;
+const FILE_VERSION: u8 = 2;
 /// After so many new answers all are written out.
 const WRITTEN_EVERY: u64 = 256;
+/// Answers whose comparison or embedding may be behind; what comes then goes without.
+const BEHIND: usize = 64;
 
 /// A request whose answer is being written, and will be kept.
 pub(crate) struct Pending {
@@ -92,11 +107,25 @@ pub(crate) struct Pending {
     scope: Scope,
     text: String,
     question: Option<Question>,
+    /// Whether its answer may be found by likeness.
+    likened: bool,
     generation: Generation,
     /// The answer that might have been served, to compare with.
     compare: Option<(u64, Ticket)>,
     /// What was decided about it.
     choice: Option<CacheChoice>,
+}
+
+impl Pending {
+    /// What nearness is measured by. Questions under a filter have none: only the generation, which is in the exact key,
+    /// vouches for what a filter lets through.
+    fn question(&mut self, embedder: &dyn Embedder) -> Result<Option<&Question>, EmbedError> {
+        if self.question.is_none() && self.likened {
+            let embedding = embedder.embed(&[&self.text])?.pop().unwrap_or_default();
+            self.question = Some(Question::new(&self.text, &embedding));
+        }
+        Ok(self.question.as_ref())
+    }
 }
 
 /// The answer to a similar question, where one can't be had for the question itself.
@@ -141,17 +170,18 @@ impl Caching {
             state: Mutex::new(state),
             file: data.join("cache.bin"),
             writing: Mutex::new(()),
+            behind: Arc::new(Semaphore::new(BEHIND)),
         }
     }
 
-    /// Takes in the answers of an earlier process, as far as what they rest on is still there. A file that can't be read
-    /// is set aside.
+    /// Takes in the answers of an earlier process, as far as what they rest on is still there and nobody has said since
+    /// that they are wrong. A file that can't be read is set aside.
     pub(crate) fn load(&self, store: &dyn Store) -> Result<(), EngineError> {
         if !self.settings.enabled {
             return Ok(());
         }
         let Ok(bytes) = fs::read(&self.file) else { return Ok(()) };
-        let Some(stored) = read(&bytes) else {
+        let Some(File { heard, answers }) = read(&bytes) else {
             let aside = self.file.with_extension("damaged");
             let moved = fs::rename(&self.file, &aside).is_ok();
             tracing::warn!(file = %self.file.display(), moved, "the kept answers cannot be read: beginning anew");
@@ -160,24 +190,30 @@ impl Caching {
         let known: HashSet<u64> = store.chunk_ids()?.into_iter().map(|chunk| chunk.0).collect();
         let mut state = self.state.lock();
         for answer in
-            stored.into_iter().filter(|answer| answer.chunks().iter().all(|chunk| known.contains(chunk)))
+            answers.into_iter().filter(|answer| answer.chunks().iter().all(|chunk| known.contains(chunk)))
         {
             state.answers.restore(answer);
+        }
+        for logged in log::outcomes(store, heard) {
+            let logged = logged?;
+            if right(&logged.outcome.judgement) == Some(false) {
+                state.drop_repeated(&logged.decision);
+            }
         }
         Ok(())
     }
 
-    /// Writes the answers out, for the next process.
-    pub(crate) fn save(&self) -> Result<(), EngineError> {
+    /// Writes the answers out, for the next process. People were heard up to the outcome `heard` of the log.
+    pub(crate) fn save(&self, heard: u64) -> Result<(), EngineError> {
         if !self.settings.enabled {
             return Ok(());
         }
         let failed = |reason: String| EngineError::Internal(format!("`{}` {reason}", self.file.display()));
         // Nobody else writes the file meanwhile.
         let _writing = self.writing.lock();
-        let stored = self.state.lock().answers.stored();
+        let file = File { heard, answers: self.state.lock().answers.stored() };
         let body =
-            postcard::to_allocvec(&stored).map_err(|error| failed(format!("cannot be made: {error}")))?;
+            postcard::to_allocvec(&file).map_err(|error| failed(format!("cannot be made: {error}")))?;
         let mut bytes = vec![FILE_VERSION];
         bytes.extend_from_slice(blake3::hash(&body).as_bytes());
         bytes.extend_from_slice(&body);
@@ -193,24 +229,17 @@ impl Caching {
         }
     }
 
-    /// Learns from what somebody says of an answer that was served.
+    /// Learns from what somebody says of an answer that was served, or of one that may be. Must come before that is on
+    /// record, so that no answer outlives it.
     pub(crate) fn hear(&self, decision: &Decision, judgement: &Judgement) {
-        let right = match judgement {
-            Judgement::Thumb { up } => *up,
-            Judgement::Score { value } => *value >= 0.5,
-            Judgement::Completed { done } => *done,
-            Judgement::AskedAgain => false,
-            _ => return,
-        };
-        let Some(choice) = decision.cache.as_ref().filter(|choice| choice.served) else { return };
+        let Some(right) = right(judgement) else { return };
         let mut state = self.state.lock();
         if let Some((entry, ticket)) = state.tickets.remove(&decision.id) {
             state.guarantee.learn(ticket, right);
             state.answers.judge(entry, right);
         }
-        if choice.kind == CacheKind::Exact && !right {
-            // Whatever it was, it is not to be repeated.
-            state.answers.drop_entry(choice.entry);
+        if !right {
+            state.drop_repeated(decision);
         }
     }
 
@@ -226,7 +255,7 @@ impl Caching {
     }
 
     /// Everything but the question that an answer depends on.
-    fn scope(&self, query: &Query, answerer: &Answerer, pinned: &Pinned, sampling: &Sampling) -> Scope {
+    fn scope(&self, query: &Query, model: &dyn LanguageModel, pinned: &Pinned, sampling: &Sampling) -> Scope {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.prompts.as_bytes());
         let user = &query.user;
@@ -237,7 +266,8 @@ impl Caching {
         };
         part(format!("{:?}", user.tenant));
         part(format!("{:?}", user.attributes));
-        part(format!("{answerer:?}"));
+        part(model.name().to_owned());
+        part(model.fingerprint());
         part(format!("{:?}", pinned.strategy));
         // Whoever waits for the whole and whoever watches it come are told the same.
         part(format!("{:?}", Sampling { whole: false, ..sampling.clone() }));
@@ -252,8 +282,32 @@ impl Caching {
     }
 }
 
-/// The answers of a file of this version that is whole.
-fn read(bytes: &[u8]) -> Option<Vec<StoredAnswer>> {
+impl State {
+    /// Drops the answer that a request was given, so that whoever asks the same is not given it again. What was served to
+    /// a similar question may still be right for its own.
+    fn drop_repeated(&mut self, decision: &Decision) {
+        let request = match decision.cache.as_ref().filter(|choice| choice.served) {
+            Some(CacheChoice { kind: CacheKind::Exact, request, .. }) => *request,
+            Some(CacheChoice { kind: CacheKind::Similar, .. }) => None,
+            None => Some(decision.id),
+        };
+        request.into_iter().for_each(|request| self.answers.drop_request(request));
+    }
+}
+
+/// Whether an answer is right, by what somebody says; none where that does not say.
+fn right(judgement: &Judgement) -> Option<bool> {
+    match judgement {
+        Judgement::Thumb { up } => Some(*up),
+        Judgement::Score { value } => Some(*value >= 0.5),
+        Judgement::Completed { done } => Some(*done),
+        Judgement::AskedAgain => Some(false),
+        _ => None,
+    }
+}
+
+/// What is in a file of this version that is whole.
+fn read(bytes: &[u8]) -> Option<File> {
     let (version, rest) = bytes.split_first()?;
     let (hash, body) = rest.split_first_chunk::<32>()?;
     let whole = *version == FILE_VERSION && blake3::hash(body) == *hash;
@@ -323,9 +377,10 @@ impl Engine {
         sampling: &Sampling,
     ) -> Result<Lookup, EngineError> {
         let started = Instant::now();
+        let Some(model) = self.model_of(&answerer) else { return Ok(Lookup::Miss(None)) };
         let caching = &self.caching;
         let generation = self.store.generation()?;
-        let scope = caching.scope(&query, &answerer, pinned, sampling);
+        let scope = caching.scope(&query, model.as_ref(), pinned, sampling);
         let key = key(&scope, &query.text, generation);
         let now = self.clock.now().0;
         let same = {
@@ -339,7 +394,7 @@ impl Engine {
             caching.state.lock().exact_hits += 1;
             let choice = CacheChoice {
                 kind: CacheKind::Exact,
-                entry: kept.id,
+                request: Some(kept.request),
                 question: kept.text,
                 similarity: 1.0,
                 age_ms: kept.age,
@@ -354,22 +409,17 @@ impl Engine {
             scope,
             text: query.text.clone(),
             question: None,
+            likened: query.filter.is_empty(),
             generation,
             compare: None,
             choice: None,
         };
-        if !query.filter.is_empty() {
-            // A document may keep its passages and change what filters look at, so that only the same generation, which is in
-            // the exact key, vouches for what a filtered request may see.
+        // A document may keep its passages and change what filters look at.
+        if !caching.settings.similar || !pending.likened {
             return Ok(Lookup::Miss(Some(Box::new(pending))));
         }
         let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
         let question = Question::new(&query.text, &embedding);
-        if !caching.settings.similar {
-            // Kept all the same: it may have to stand in.
-            pending.question = Some(question);
-            return Ok(Lookup::Miss(Some(Box::new(pending))));
-        }
         let hit = {
             let mut state = caching.state.lock();
             let state = &mut *state;
@@ -391,7 +441,7 @@ impl Engine {
         {
             let choice = CacheChoice {
                 kind: CacheKind::Similar,
-                entry: kept.id,
+                request: Some(kept.request),
                 question: kept.text,
                 similarity: verdict.cosine,
                 age_ms: kept.age,
@@ -401,9 +451,9 @@ impl Engine {
             };
             let ticket = verdict.into_ticket();
             if choice.served {
-                return self.serve(query, answerer, choice, answer, Some(ticket), started);
+                return self.serve(query, answerer, choice, answer, Some((kept.id, ticket)), started);
             }
-            pending.compare = Some((choice.entry, ticket));
+            pending.compare = Some((kept.id, ticket));
             pending.choice = Some(choice);
         }
         Ok(Lookup::Miss(Some(Box::new(pending))))
@@ -416,14 +466,14 @@ impl Engine {
         answerer: Answerer,
         choice: CacheChoice,
         mut answer: Answer,
-        ticket: Option<Ticket>,
+        ticket: Option<(u64, Ticket)>,
         started: Instant,
     ) -> Result<Lookup, EngineError> {
         let at = self.clock.now();
         let id = RequestId::from_parts(at.0, fastrand::u128(..));
         if let Some(ticket) = ticket {
             let mut state = self.caching.state.lock();
-            state.tickets.insert(id, (choice.entry, ticket));
+            state.tickets.insert(id, ticket);
             state.served.push_back(id);
             if state.served.len() > OPEN_TICKETS
                 && let Some(oldest) = state.served.pop_front()
@@ -475,6 +525,7 @@ impl Engine {
         answer.timings = vec![took];
         answer.usage = Usage::default();
         answer.cost = Some(Money::ZERO);
+        answer.spent = Vec::new();
         answer.at = at;
         let store = Arc::clone(&self.store);
         let (evidence, text) = (answer.evidence.clone(), answer.text.clone());
@@ -491,68 +542,155 @@ impl Engine {
 
     /// What is nearest to an answer, for a question whose model does not answer. It is marked where it is handed out, and
     /// so is no part of the promise.
-    pub(crate) fn stand_in(&self, pending: &Pending) -> Option<StandIn> {
-        let asked = pending.question.as_ref()?;
-        let now = self.clock.now().0;
-        let mut state = self.caching.state.lock();
-        let similar = state.answers.similar(&pending.scope, asked, OFFERED, AGREEMENT, now);
-        let nearest = similar.iter().find(|similar| agree(asked, &similar.question, AGREEMENT))?;
-        let kept = state.answers.answer(nearest.id, now)?;
-        Some(StandIn { question: kept.text, answer: serde_json::from_slice(&kept.answer).ok()? })
+    pub(crate) async fn stand_in(self: &Arc<Self>, pending: Option<Box<Pending>>) -> Option<StandIn> {
+        let pending = pending?;
+        let found = self.blocking(move |engine| engine.stand_in_now(*pending)).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no kept answer can stand in");
+            None
+        })
     }
 
-    /// Keeps an answer that was written, and compares it with the one that might have been served.
-    pub(crate) async fn keep(self: &Arc<Self>, pending: Pending, answer: &Answer) {
+    fn stand_in_now(&self, mut pending: Pending) -> Result<Option<StandIn>, EngineError> {
+        let Some(asked) = pending.question(self.embedder.as_ref())? else { return Ok(None) };
+        let (asked, scope, now) = (asked.clone(), pending.scope, self.clock.now().0);
+        let mut state = self.caching.state.lock();
+        let similar = state.answers.similar(&scope, &asked, OFFERED, AGREEMENT, now);
+        let nearest = similar.iter().find(|similar| agree(&asked, &similar.question, AGREEMENT));
+        let kept = nearest.and_then(|nearest| state.answers.answer(nearest.id, now));
+        Ok(kept.and_then(|kept| {
+            Some(StandIn { question: kept.text, answer: serde_json::from_slice(&kept.answer).ok()? })
+        }))
+    }
+
+    /// Keeps an answer that was written. What takes its time comes later, unless too much of that has piled up: comparing
+    /// the answer with the one that might have been served, and embedding the question of one that `consulted` documents,
+    /// so that it can stand in.
+    pub(crate) fn keep(
+        self: &Arc<Self>,
+        mut pending: Pending,
+        id: RequestId,
+        answer: &Answer,
+        consulted: bool,
+    ) {
         let whole = answer.finish_reason == "stop" && answer.degraded.is_none() && answer.found;
         if !whole || answer.text.is_empty() {
             return;
         }
-        let answer = answer.clone();
-        if let Err(error) = self.blocking(move |engine| engine.keep_now(pending, &answer)).await {
-            tracing::warn!(%error, "an answer is not kept for those who ask the same");
+        let compare = pending.compare.take();
+        let (entry, due) = match self.keep_now(&pending, id, answer) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "an answer is not kept for those who ask the same");
+                (None, false)
+            }
+        };
+        let liken = entry.filter(|_| consulted && pending.likened && pending.question.is_none());
+        if compare.is_none() && liken.is_none() && !due {
+            return;
         }
+        let Ok(place) = Arc::clone(&self.caching.behind).try_acquire_owned() else { return };
+        let (engine, text) = (Arc::clone(self), answer.text.clone());
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            if let Err(error) = engine.keep_later(pending, &text, compare, liken, due) {
+                tracing::warn!(%error, "a kept answer was not looked at any further");
+            }
+        });
     }
 
-    fn keep_now(&self, pending: Pending, answer: &Answer) -> Result<(), EngineError> {
+    /// Returns the entry, where there is one, and whether all are to be written out.
+    fn keep_now(
+        &self,
+        pending: &Pending,
+        id: RequestId,
+        answer: &Answer,
+    ) -> Result<(Option<u64>, bool), EngineError> {
         let now = self.clock.now().0;
-        let Pending { key, scope, text, question, generation, compare, .. } = pending;
+        let written = serde_json::to_vec(answer).map_err(|error| EngineError::Internal(error.to_string()))?;
+        let chunks: Vec<u64> = answer.evidence.iter().map(|evidence| evidence.chunk.0).collect();
+        let fresh = Fresh {
+            request: id,
+            key: pending.key,
+            similar: pending.question.as_ref().map(|question| (pending.scope, question)),
+            text: &pending.text,
+            answer: &written,
+            chunks: &chunks,
+            generation: pending.generation.0,
+        };
+        let mut state = self.caching.state.lock();
+        let entry = state.answers.keep(&fresh, now);
+        state.kept += u64::from(entry.is_some());
+        Ok((entry, entry.is_some() && state.kept.is_multiple_of(WRITTEN_EVERY)))
+    }
+
+    fn keep_later(
+        &self,
+        mut pending: Pending,
+        text: &str,
+        compare: Option<(u64, Ticket)>,
+        liken: Option<u64>,
+        due: bool,
+    ) -> Result<(), EngineError> {
         if let Some((entry, ticket)) = compare {
-            let earlier = self.caching.state.lock().answers.answer(entry, now);
+            let earlier = self.caching.state.lock().answers.answer(entry, self.clock.now().0);
             let earlier = earlier.and_then(|kept| serde_json::from_slice::<Answer>(&kept.answer).ok());
             // One that is gone meanwhile can't be compared: it goes on counting as wrong.
             if let Some(earlier) = earlier {
-                let right = self.agree(&earlier.text, &answer.text)?;
+                let right = self.agree(&earlier.text, text)?;
                 let mut state = self.caching.state.lock();
                 state.guarantee.learn(ticket, right);
                 state.answers.judge(entry, right);
             }
         }
-        let written = serde_json::to_vec(answer).map_err(|error| EngineError::Internal(error.to_string()))?;
-        let chunks: Vec<u64> = answer.evidence.iter().map(|evidence| evidence.chunk.0).collect();
-        let fresh = Fresh {
-            key,
-            similar: question.as_ref().map(|question| (scope, question)),
-            text: &text,
-            answer: &written,
-            chunks: &chunks,
-            generation: generation.0,
-        };
-        let due = {
-            let mut state = self.caching.state.lock();
-            let kept = state.answers.keep(&fresh, now).is_some();
-            state.kept += u64::from(kept);
-            kept && state.kept.is_multiple_of(WRITTEN_EVERY)
-        };
-        if due { self.caching.save() } else { Ok(()) }
+        if let Some(entry) = liken
+            && let Some(question) = pending.question(self.embedder.as_ref())?.cloned()
+        {
+            self.caching.state.lock().answers.liken(entry, pending.scope, &question);
+        }
+        if due { self.save_cache() } else { Ok(()) }
     }
 
-    /// Whether two answers say the same. A doubt counts as no.
+    /// Writes the kept answers out, for the next process.
+    pub(crate) fn save_cache(&self) -> Result<(), EngineError> {
+        // Taken before the answers are: what is heard meanwhile is heard again.
+        self.caching.save(self.learned.position())
+    }
+
+    /// Whether two answers say the same. A doubt counts as no. What is longer than the encoder reads is compared part by
+    /// part: each has to have one like it in the other answer.
     fn agree(&self, one: &str, other: &str) -> Result<bool, EngineError> {
+        let (one, other) = (prompt::without_markers(one), prompt::without_markers(other));
         if one.trim() == other.trim() {
             return Ok(true);
         }
-        let embeddings = self.embedder.embed(&[one, other])?;
-        let [first, second] = embeddings.as_slice() else { return Ok(false) };
-        Ok(agree(&Question::new(one, first), &Question::new(other, second), AGREEMENT))
+        if contradict(&one, &other) {
+            return Ok(false);
+        }
+        let (parts, others) = (self.parts(&one), self.parts(&other));
+        let texts: Vec<&str> = parts.iter().chain(&others).map(String::as_str).collect();
+        let embeddings = self.embedder.embed(&texts)?;
+        let (parts, others) = embeddings.split_at(parts.len().min(embeddings.len()));
+        let near = |one: &Embedding, all: &[Embedding]| {
+            all.iter().any(|other| one.iter().zip(other).map(|(a, b)| a * b).sum::<f32>() >= AGREEMENT)
+        };
+        Ok(parts.iter().all(|part| near(part, others)) && others.iter().all(|part| near(part, parts)))
+    }
+
+    /// Whole sentences, as many together as the encoder reads in one go.
+    fn parts(&self, text: &str) -> Vec<String> {
+        let most = self.embedder.max_tokens();
+        let mut parts: Vec<String> = Vec::new();
+        for sentence in text.split_inclusive(['.', '!', '?', '\n']) {
+            match parts.last_mut() {
+                Some(part)
+                    if self.embedder.count_tokens(part) + self.embedder.count_tokens(sentence) <= most =>
+                {
+                    part.push_str(sentence);
+                }
+                _ => parts.push(sentence.to_owned()),
+            }
+        }
+        parts
     }
 }

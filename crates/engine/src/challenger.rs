@@ -209,6 +209,7 @@ impl Engine {
     /// is learned from now on if the log shows that they are for the better. What came before outcomes last changed is
     /// not looked at.
     pub fn challenge(&self, from: Timestamp, to: Timestamp, seed: u64) -> Result<Attempt, EngineError> {
+        let taken_back = *self.taken_back.lock();
         let changed = self.learned.drift_events().last().map(|event| event.at);
         let from = from.max(changed.unwrap_or_default());
         let training = Training { position: self.learned.position(), from, to, seed };
@@ -228,6 +229,8 @@ impl Engine {
             }
             record.attempts += 1;
             (record.judged, record.from) = (rows.len(), training.from);
+            // An attempt that is cut short has been made all the same.
+            record.write(self.store.as_ref())?;
             record.attempts
         };
         // Seconds of work, during which feedback goes on being heard.
@@ -235,6 +238,10 @@ impl Engine {
         let settings = self.challenge_settings(LEVEL * share, seed);
         let found = challenge(&rows, &settings);
         let trees = train(&rows, &settings).filter(|trees| found.better && trees.trees() > 0);
+        let now = self.taken_back.lock();
+        if *now != taken_back {
+            return Err(EngineError::TakenBack);
+        }
         let mut record = self.challenger.0.lock();
         let reason = reason(&found);
         let at = self.clock.now();

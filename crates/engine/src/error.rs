@@ -72,6 +72,9 @@ pub enum EngineError {
         /// What is left.
         free_mib: u64,
     },
+    /// Reports that were learned from were taken back meanwhile.
+    #[error("reports were taken back while this was learning from them: nothing was kept; try again")]
+    TakenBack,
     /// The language model failed.
     #[error(transparent)]
     Model(#[from] ModelError),

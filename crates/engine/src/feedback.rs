@@ -54,8 +54,13 @@ impl Engine {
                 return Err(EngineError::UnknownChunk { request, chunk });
             }
         }
-        self.caching.hear(&stored.decision, &judgement);
         let outcome = Outcome { request, at: self.clock.now(), judgement, comment, user };
+        let heard = outcome.judgement.clone();
+        self.blocking(move |engine| {
+            engine.caching.hear(&stored.decision, &heard);
+            Ok(())
+        })
+        .await?;
         self.store.record_outcomes(vec![outcome.clone()]).await?;
         self.blocking(Self::learn).await?;
         Ok(outcome)
@@ -70,8 +75,10 @@ impl Engine {
     ) -> Result<u64, EngineError> {
         self.blocking(move |engine| {
             let store = engine.store.as_ref();
+            let mut taken_back = engine.taken_back.lock();
             let forgotten = store.forget_user(tenant.as_deref(), &user)?;
             if forgotten > 0 {
+                *taken_back += 1;
                 engine.learned.fold_anew(store, engine.embedder.as_ref())?;
                 engine.forget_trees()?;
             }

@@ -28,7 +28,8 @@ use std::sync::Arc;
 
 use burnish_retrieval::{Means, Registry, Writer};
 use burnish_store::SqliteStore;
-use burnish_types::{Clock, Embedder, EndpointFigures, LanguageModel, Prediction, Store, Strategy};
+use burnish_types::{Answerer, Clock, Embedder, EndpointFigures, LanguageModel, Prediction, Store, Strategy};
+use parking_lot::Mutex;
 
 pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
@@ -51,7 +52,7 @@ use challenger::Challenger;
 use corpus::Corpus;
 use learned::Learned;
 use planner::Planner;
-use writing::ModelWriter;
+use writing::{Metered, ModelWriter};
 
 /// What the engine is put together from, so that tests and other set-ups can bring their own.
 pub struct Parts {
@@ -76,6 +77,9 @@ pub struct Engine {
     planner: Planner,
     learned: Learned,
     challenger: Challenger,
+    /// How often reports were taken back. Held while that is done, and while what was learned from the log is put down, so
+    /// that nothing comes back with it.
+    taken_back: Mutex<u64>,
     settings: EngineSettings,
     /// Whose turn it is to answer in the background.
     background: tokio::sync::Semaphore,
@@ -100,9 +104,10 @@ impl Engine {
             Learned::from_log(store.as_ref(), embedder.as_ref(), settings.planner.half_life_days)?;
         let registry = Registry::default();
         let writer = models.first().map(|model| ModelWriter::new(Arc::clone(model)));
+        let metered = writer.as_ref().map(Metered::new);
         let means = Means {
             embedder: embedder.as_ref(),
-            writer: writer.as_ref().map(|writer| writer as &dyn Writer),
+            writer: metered.as_ref().map(|writer| writer as &dyn Writer),
         };
         let planner = Planner::new(&settings.planner, &registry, means)?;
         planner.resume(account, store.as_ref())?;
@@ -122,6 +127,7 @@ impl Engine {
             planner,
             learned,
             challenger,
+            taken_back: Mutex::new(0),
             settings,
             background: tokio::sync::Semaphore::new(1),
         });
@@ -153,6 +159,12 @@ impl Engine {
         self.models.iter().map(|model| model.name().to_owned()).collect()
     }
 
+    /// The language model of an answerer that is one.
+    pub(crate) fn model_of(&self, answerer: &Answerer) -> Option<&Arc<dyn LanguageModel>> {
+        let Answerer::Model(name) = answerer else { return None };
+        self.models.iter().find(|model| model.name() == name)
+    }
+
     /// What has been seen of the endpoints of all language models.
     pub fn endpoints(&self) -> Vec<EndpointFigures> {
         self.models.iter().flat_map(|model| model.figures()).collect()
@@ -181,7 +193,7 @@ impl Engine {
     pub fn close(&self) -> Result<(), EngineError> {
         self.corpus.checkpoint()?;
         self.close_trees()?;
-        self.caching.save()?;
+        self.save_cache()?;
         self.learned.snapshot(self.store.as_ref(), self.planner.account())
     }
 

@@ -44,6 +44,7 @@ impl Engine {
         seed: u64,
         progress: &dyn Fn(usize, usize),
     ) -> Result<FoundPatterns, EngineError> {
+        let taken_back = *self.taken_back.lock();
         let mut cases: VecDeque<Case> = VecDeque::new();
         let mut pinned = 0;
         self.each_judged(from, to, |stored, settled| {
@@ -70,6 +71,10 @@ impl Engine {
         };
         let bytes = serde_json::to_vec(&found)
             .map_err(|error| EngineError::Internal(format!("the patterns cannot be written: {error}")))?;
+        let now = self.taken_back.lock();
+        if *now != taken_back {
+            return Err(EngineError::TakenBack);
+        }
         self.store.put_snapshot(SNAPSHOT, self.learned.position(), &bytes)?;
         Ok(found)
     }

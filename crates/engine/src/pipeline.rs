@@ -8,8 +8,8 @@ use burnish_retrieval::{
     Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
 use burnish_types::{
-    Answer, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LexicalIndex, Lifted, Money,
-    Query, QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy,
+    Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LexicalIndex,
+    Lifted, Money, Query, QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy,
 };
 
 use crate::learned::Expense;
@@ -86,9 +86,11 @@ impl Engine {
             evidence,
             usage: spent.usage,
             cost: spent.cost,
+            spent: spent.tries,
             timings,
             degraded,
             finish_reason: "stop".to_owned(),
+            origin: AnswerOrigin::Plan,
             at: self.clock.now(),
         };
         // A search takes less time than a sync of the disk: its id survives the process, and soon a loss of power.
@@ -165,7 +167,7 @@ impl Engine {
     }
 
     fn metered(&self) -> Option<Metered<'_>> {
-        self.writer.as_ref().map(|writer| Metered::new(writer))
+        self.writer.as_ref().map(Metered::new)
     }
 
     /// A strategy that fails, or whose language model does, is no reason to leave a question without passages.

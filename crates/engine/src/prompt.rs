@@ -133,11 +133,42 @@ pub(crate) fn citations(text: &str, evidence: &[Evidence]) -> Vec<Citation> {
     found
 }
 
+/// `text` without its citation markers.
+pub(crate) fn without_markers(text: &str) -> String {
+    let mut rest = text;
+    let mut kept = String::with_capacity(text.len());
+    while let Some(start) = rest.find('[') {
+        let (before, from) = rest.split_at(start);
+        kept.push_str(before);
+        match from[1..].split_once(']') {
+            Some((number, after)) if number.trim().parse::<u32>().is_ok() => rest = after,
+            _ => {
+                kept.push('[');
+                rest = &from[1..];
+            }
+        }
+    }
+    kept + rest
+}
+
 #[cfg(test)]
 mod tests {
     use burnish_types::{ChunkId, DocumentId, Location};
 
     use super::*;
+
+    #[test]
+    fn only_markers_are_taken_out() {
+        let cases = [
+            ("It is 7 [1][12]. So [2].", "It is 7 . So ."),
+            ("a[0] and [b] [ 3 ]", "a and [b] "),
+            ("[[4]] [open", "[] [open"),
+            ("", ""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(without_markers(text), expected);
+        }
+    }
 
     fn evidence(count: u64) -> Vec<Evidence> {
         let passage = |id| Evidence {

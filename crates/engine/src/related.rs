@@ -11,9 +11,9 @@ use burnish_retrieval::related::{
     neighbours, select,
 };
 use burnish_types::{
-    Answer, Answerer, Candidate, Chunk, ChunkId, Decision, DocumentId, Evidence, Filter, LexicalIndex, Money,
-    Plan, Prediction, Query, Recorded, RequestId, Stage, StageTiming, Strategy, Timestamp, Usage,
-    UserContext, VectorIndex,
+    Answer, AnswerOrigin, Answerer, Candidate, Chunk, ChunkId, Decision, DocumentId, Evidence, Filter,
+    LexicalIndex, Money, Plan, Prediction, Query, Recorded, RequestId, Stage, StageTiming, Strategy,
+    Timestamp, Usage, UserContext, VectorIndex,
 };
 
 use crate::caching;
@@ -414,9 +414,11 @@ impl Engine {
             evidence,
             usage: Usage::default(),
             cost: Some(Money::ZERO),
+            spent: Vec::new(),
             timings,
             degraded: None,
             finish_reason: "stop".to_owned(),
+            origin: AnswerOrigin::Plan,
             at: self.clock.now(),
         };
         (answer, because)

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use burnish_types::{Answerer, LanguageModel, RequestId, Store, Timestamp};
+use burnish_types::{LanguageModel, Money, RequestId, Spending, Store, Timestamp, Usage};
 
-use crate::caching::was_planned;
 use crate::{EngineError, log};
 
-/// Counts the answers since the longest budget began, each towards the model that was planned for it.
+/// Counts every try since the longest budget began, towards the model that was tried.
 pub(crate) fn count(
     store: &dyn Store,
     models: &[Arc<dyn LanguageModel>],
@@ -18,13 +17,15 @@ pub(crate) fn count(
     };
     for stored in log::decisions(store, Some(RequestId::from_parts(since.0, 0))) {
         let stored = stored?;
-        let planned = stored.decision.choice().map(|choice| &choice.plan.answerer);
-        let (Some(Answerer::Model(name)), Some(answer)) = (planned, &stored.answer) else { continue };
-        // A kept answer asked nobody.
-        if let Some(model) = models.iter().find(|model| model.name() == name)
-            && was_planned(&stored.decision)
-        {
-            model.count_earlier(stored.decision.at, answer.cost);
+        let tries = stored.answer.iter().flat_map(|answer| &answer.spent);
+        for Spending { model: name, usage, cost } in tries {
+            // Whoever was given what another had asked for paid nothing.
+            let free = *usage == Usage::default() && *cost == Some(Money::ZERO);
+            if let Some(model) = models.iter().find(|model| model.name() == name)
+                && !free
+            {
+                model.count_earlier(stored.decision.at, *cost);
+            }
         }
     }
     Ok(())

@@ -37,7 +37,9 @@ fn telling_words(text: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use burnish_types::{ChunkId, Citation, DocumentId, Evidence, Location, Money, Timestamp, Usage};
+    use burnish_types::{
+        AnswerOrigin, ChunkId, Citation, DocumentId, Evidence, Location, Money, Timestamp, Usage,
+    };
 
     use super::*;
 
@@ -63,9 +65,11 @@ mod tests {
                 .to_vec(),
             usage: Usage::default(),
             cost: Some(Money::ZERO),
+            spent: Vec::new(),
             timings: Vec::new(),
             degraded: None,
             finish_reason: "stop".to_owned(),
+            origin: AnswerOrigin::Plan,
             at: Timestamp(1),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use burnish_retrieval::{Writer, Written};
+use burnish_retrieval::Writer;
 use burnish_types::{LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Spending, Usage};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -36,9 +36,12 @@ impl ModelWriter {
     }
 }
 
-impl Writer for ModelWriter {
-    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String> {
-        let runtime = self.runtime().ok_or_else(|| "no thread could be started for it".to_owned())?;
+impl ModelWriter {
+    /// What the model says, or why it says nothing, and what that took.
+    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> (Result<String, String>, Spent) {
+        let Some(runtime) = self.runtime() else {
+            return (Err("no thread could be started for it".to_owned()), Spent::default());
+        };
         // Rewritten words are best when they are the likeliest ones.
         let request = ModelRequest {
             messages,
@@ -53,20 +56,17 @@ impl Writer for ModelWriter {
             // Whoever asked may have given up.
             let _ = said.send(whole(model.as_ref(), request).await);
         });
-        match answer.recv_timeout(self.patience) {
-            Ok(whole) => {
-                let Whole { text, spent, .. } = whole.map_err(|error| error.to_string())?;
-                Ok(Written { text, usage: spent.usage, cost: spent.cost })
-            }
+        let reason = match answer.recv_timeout(self.patience) {
+            Ok(Ok(Whole { text, spent, .. })) => return (Ok(text), spent),
+            Ok(Err(Vain { error, tries })) => return (Err(error.to_string()), Spent::in_vain(tries)),
             Err(RecvTimeoutError::Timeout) => {
                 task.abort();
                 let seconds = self.patience.as_secs_f64();
-                Err(format!("the model `{}` said nothing whole within {seconds} s", self.model.name()))
+                format!("the model `{}` said nothing whole within {seconds} s", self.model.name())
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(format!("the model `{}` broke off", self.model.name()))
-            }
-        }
+            Err(RecvTimeoutError::Disconnected) => format!("the model `{}` broke off", self.model.name()),
+        };
+        (Err(reason), Spent::default())
     }
 }
 
@@ -79,35 +79,51 @@ impl Drop for ModelWriter {
     }
 }
 
-/// What was taken of a language model.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What was taken of language models.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spent {
     pub(crate) usage: Usage,
     /// None where a price is not known.
     pub(crate) cost: Option<Money>,
+    /// What was asked of them.
+    pub(crate) tries: Vec<Spending>,
 }
 
 impl Default for Spent {
     fn default() -> Self {
-        Self { usage: Usage::default(), cost: Some(Money::ZERO) }
+        Self { usage: Usage::default(), cost: Some(Money::ZERO), tries: Vec::new() }
+    }
+}
+
+impl Spent {
+    /// By tries of which the last one led to an answer that took `usage`.
+    pub(crate) fn on_answer(usage: Usage, tries: Vec<Spending>) -> Self {
+        // What nobody told of costs nothing that is known.
+        let cost = if tries.is_empty() { None } else { tries.iter().map(|spending| spending.cost).sum() };
+        Self { usage, cost, tries }
+    }
+
+    /// By tries that led to nothing.
+    pub(crate) fn in_vain(tries: Vec<Spending>) -> Self {
+        let mut usage = Usage::default();
+        tries.iter().for_each(|spending| usage += spending.usage);
+        Self { usage, cost: tries.iter().map(|spending| spending.cost).sum(), tries }
     }
 }
 
 impl AddAssign for Spent {
     fn add_assign(&mut self, other: Self) {
         self.usage += other.usage;
-        self.cost = both(self.cost, other.cost);
+        self.cost = [self.cost, other.cost].into_iter().sum();
+        self.tries.extend(other.tries);
     }
 }
 
-/// The sum, where both are known.
-pub(crate) fn both(left: Option<Money>, right: Option<Money>) -> Option<Money> {
-    [left, right].into_iter().sum()
-}
-
-/// What all tries cost, where all their prices are known; none where nobody told of any.
-pub(crate) fn cost(tries: &[Spending]) -> Option<Money> {
-    if tries.is_empty() { None } else { tries.iter().map(|spending| spending.cost).sum() }
+/// A model that did not answer, and what trying took.
+#[derive(Debug)]
+pub(crate) struct Vain {
+    pub(crate) error: ModelError,
+    pub(crate) tries: Vec<Spending>,
 }
 
 /// Says who wrote in place of the planned model, where another one did.
@@ -126,44 +142,47 @@ pub(crate) struct Whole {
 
 /// A writer for one request, which keeps count.
 pub(crate) struct Metered<'a> {
-    writer: &'a dyn Writer,
+    writer: &'a ModelWriter,
     spent: Mutex<Spent>,
 }
 
 impl<'a> Metered<'a> {
-    pub(crate) fn new(writer: &'a dyn Writer) -> Self {
+    pub(crate) fn new(writer: &'a ModelWriter) -> Self {
         Self { writer, spent: Mutex::default() }
     }
 
     pub(crate) fn spent(&self) -> Spent {
-        *self.spent.lock()
+        self.spent.lock().clone()
     }
 }
 
 impl Writer for Metered<'_> {
-    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String> {
-        let written = self.writer.write(messages, max_tokens)?;
-        let mut spent = self.spent.lock();
-        *spent += Spent { usage: written.usage, cost: written.cost };
-        Ok(written)
+    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<String, String> {
+        let (written, spent) = self.writer.write(messages, max_tokens);
+        *self.spent.lock() += spent;
+        written
     }
 }
 
 /// Waits for all that a model says.
-pub(crate) async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<Whole, ModelError> {
-    let mut stream = model.stream(request).await?;
+pub(crate) async fn whole(model: &dyn LanguageModel, request: ModelRequest) -> Result<Whole, Vain> {
     let (mut text, mut used, mut tries) = (String::new(), Usage::default(), Vec::new());
+    let mut stream = match model.stream(request).await {
+        Ok(stream) => stream,
+        Err(error) => return Err(Vain { error, tries }),
+    };
     while let Some(event) = stream.next().await {
-        match event? {
-            ModelEvent::Text(more) => text.push_str(&more),
-            ModelEvent::Spent(spending) => tries.push(spending),
-            ModelEvent::Finished { usage, .. } => used = usage.unwrap_or(used),
+        match event {
+            Ok(ModelEvent::Text(more)) => text.push_str(&more),
+            Ok(ModelEvent::Spent(spending)) => tries.push(spending),
+            Ok(ModelEvent::Finished { usage, .. }) => used = usage.unwrap_or(used),
             // Nothing but words was asked for.
-            ModelEvent::Extra(_) => {}
+            Ok(ModelEvent::Extra(_)) => {}
+            Err(error) => return Err(Vain { error, tries }),
         }
     }
-    let spent = Spent { usage: used, cost: cost(&tries) };
-    Ok(Whole { text, spent, stand_in: stand_in(model.name(), &tries) })
+    let stand_in = stand_in(model.name(), &tries);
+    Ok(Whole { text, spent: Spent::on_answer(used, tries), stand_in })
 }
 
 #[cfg(test)]
@@ -232,10 +251,11 @@ mod tests {
             (End::Silent, Err("within 0.1 s")),
         ];
         for (end, expected) in cases {
-            match (writer(end).write(Vec::new(), 7), expected) {
+            let (written, spent) = writer(end).write(Vec::new(), 7);
+            match (written, expected) {
                 (Ok(written), Ok(expected)) => {
-                    assert_eq!((written.text.as_str(), written.usage), (expected, USED));
-                    assert_eq!(written.cost, Some(Money::from_micros(50)));
+                    assert_eq!((written.as_str(), spent.usage), (expected, USED));
+                    assert_eq!(spent.cost, Some(Money::from_micros(50)));
                 }
                 (Err(reason), Err(expected)) => assert!(reason.contains(expected), "{reason}"),
                 (outcome, _) => panic!("{outcome:?}"),
@@ -248,8 +268,8 @@ mod tests {
         let inside = tokio::runtime::Builder::new_current_thread().build().unwrap();
         inside.block_on(async {
             let writer = writer(End::Finished);
-            assert_eq!(writer.write(Vec::new(), 7).unwrap().text, "two words");
-            assert_eq!(writer.write(Vec::new(), 7).unwrap().text, "two words");
+            assert_eq!(writer.write(Vec::new(), 7).0.unwrap(), "two words");
+            assert_eq!(writer.write(Vec::new(), 7).0.unwrap(), "two words");
         });
     }
 
@@ -262,6 +282,8 @@ mod tests {
             metered.write(Vec::new(), 7).unwrap();
         }
         let usage = Usage { input_tokens: 90, cached_input_tokens: 0, output_tokens: 6 };
-        assert_eq!(metered.spent(), Spent { usage, cost: Some(Money::from_micros(150)) });
+        let spent = metered.spent();
+        assert_eq!((spent.usage, spent.cost), (usage, Some(Money::from_micros(150))));
+        assert_eq!(spent.tries.len(), 3);
     }
 }

@@ -6,6 +6,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use burnish_engine::{
     Ask, BatchQuestion, BatchVerdict, Batched, Engine, EngineError, EngineSettings, IngestOptions, Parts,
@@ -31,7 +32,12 @@ enum Manner {
     Garbled,
     /// Fails.
     Failing,
+    /// Has no room for the first requests.
+    Busy,
 }
+
+/// How many requests a [`Manner::Busy`] model has no room for.
+const TURNED_AWAY: usize = 3;
 
 /// Answers the question about a room with the passage that names it, as a careful model would, and keeps what it was asked.
 struct Reader {
@@ -60,7 +66,13 @@ impl LanguageModel for Reader {
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
         let material = request.messages[0].content.clone();
         let asked = request.messages.last().unwrap().content.clone();
-        self.requests.lock().unwrap().push(request);
+        let mut requests = self.requests.lock().unwrap();
+        requests.push(request);
+        if self.manner == Manner::Busy && requests.len() <= TURNED_AWAY {
+            let (model, retry_after) = ("reader".to_owned(), Duration::from_millis(5));
+            return Box::pin(async move { Err(ModelError::Busy { model, retry_after }) });
+        }
+        drop(requests);
         let answer = |question: &str| {
             let room = question.split("room ").nth(1).unwrap().trim_end_matches('?');
             let passage = material.split("\n\n").find(|passage| passage.contains(&format!("Room {room} ")));
@@ -80,7 +92,7 @@ impl LanguageModel for Reader {
                 let entries: Vec<_> = asked
                     .lines()
                     .enumerate()
-                    .filter(|(place, _)| manner == Manner::Obedient || place % 2 == 0)
+                    .filter(|(place, _)| manner != Manner::Forgetful || place % 2 == 0)
                     .map(|(place, line)| json!({"question": place + 1, "answer": answer(line)}))
                     .collect();
                 json!({"answers": entries}).to_string()
@@ -157,7 +169,7 @@ fn every_answer_is_at_its_own_question_whatever_the_model_does() {
         match manner {
             Manner::Obedient => assert!(together == ROOMS && requests <= ROOMS / 4, "{together} {requests}"),
             Manner::Forgetful => assert!((ROOMS / 3..ROOMS).contains(&together), "{together}"),
-            Manner::Garbled | Manner::Failing => assert_eq!(together, 0),
+            Manner::Garbled | Manner::Failing | Manner::Busy => assert_eq!(together, 0),
         }
     }
 }
@@ -216,6 +228,27 @@ fn tenants_and_filters_never_share_a_context_and_a_bad_question_fails_alone() {
 
 fn describe(error: EngineError) -> (String, String) {
     ("failed".to_owned(), error.to_string())
+}
+
+#[test]
+fn a_batch_in_the_background_comes_again_where_there_was_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader::new(Manner::Busy);
+    let engine = open(folder.path(), Arc::clone(&reader));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let question = |room| BatchQuestion { custom_id: None, model: "reader".to_owned(), ask: ask(room) };
+    let standing = runtime.block_on(async {
+        let id = engine.start_batch((0..4).map(question).collect(), describe).await.unwrap().id;
+        loop {
+            let standing = engine.batch(id).await.unwrap().unwrap();
+            if standing.state != BatchState::Open {
+                return standing;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!((standing.answered, standing.failed), (4, 0));
+    assert!(reader.asked().1 > TURNED_AWAY);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use burnish_engine::{
     AnswerEvent, CacheSettings, Engine, EngineSettings, IngestOptions, Parts, Pinned, Report, Sampling,
 };
 use burnish_types::{
-    Answer, BoxFuture, CacheKind, Decision, Filter, Judgement, LanguageModel, Message, ModelError,
-    ModelEvent, ModelRequest, ModelStream, Query, Role, SystemClock, UserContext,
+    Answer, AnswerOrigin, BoxFuture, CacheKind, Decision, Filter, Judgement, LanguageModel, Message,
+    ModelError, ModelEvent, ModelRequest, ModelStream, Query, Role, SystemClock, Timestamp, UserContext,
 };
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
@@ -26,11 +26,17 @@ use common::WordVectors;
 struct Counting {
     asked: AtomicU32,
     broken: AtomicBool,
+    /// What is behind its name.
+    version: AtomicU32,
 }
 
 impl LanguageModel for Counting {
     fn name(&self) -> &str {
         "counting"
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("counting {}", self.version.load(Ordering::SeqCst))
     }
 
     fn stream(&self, _: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
@@ -139,6 +145,45 @@ fn the_same_question_is_answered_once() {
 }
 
 #[test]
+fn what_somebody_finds_wrong_is_not_served_again_even_after_the_end_of_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = || question("When do cached answers expire?");
+    let asked = |engine: &Arc<Engine>| {
+        runtime().block_on(ask(engine, query(), Pinned::default(), Sampling::default())).0
+    };
+    let first = {
+        let (engine, _) = open(folder.path(), SIMILAR);
+        let first = asked(&engine);
+        // The answer is in the file from here on.
+        engine.close().unwrap();
+        first
+    };
+    {
+        let (engine, _) = open(folder.path(), SIMILAR);
+        assert_eq!(served(&asked(&engine)), Some(CacheKind::Exact));
+        let wrong = Report::new(first.id, Judgement::Thumb { up: false });
+        runtime().block_on(engine.feedback(wrong)).unwrap();
+        assert_eq!(engine.cache().entries, 0);
+    }
+    let (engine, _) = open(folder.path(), SIMILAR);
+    assert_eq!((engine.cache().entries, served(&asked(&engine))), (0, None));
+}
+
+#[test]
+fn a_model_that_changes_under_its_name_is_asked_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, model) = open(folder.path(), SIMILAR);
+    runtime().block_on(async {
+        for (version, expected) in [(0, None), (1, None), (0, Some(CacheKind::Exact))] {
+            model.version.store(version, Ordering::SeqCst);
+            let query = question("When do cached answers expire?");
+            let (decision, _) = ask(&engine, query, Pinned::default(), Sampling::default()).await;
+            assert_eq!(served(&decision), expected, "version {version}");
+        }
+    });
+}
+
+#[test]
 fn answers_outlive_the_process_and_damage_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data/cache.bin");
@@ -163,22 +208,41 @@ fn answers_outlive_the_process_and_damage_is_set_aside() {
 
 #[test]
 fn a_similar_answer_stands_in_for_a_model_that_is_away() {
-    let folder = tempfile::tempdir().unwrap();
-    let (engine, model) = open(folder.path(), SIMILAR);
-    runtime().block_on(async {
-        let ask = |text: &'static str| ask(&engine, question(text), Pinned::default(), Sampling::default());
-        let (_, answer) = ask("When do cached answers expire?").await;
-        model.broken.store(true, Ordering::SeqCst);
-        let (decision, instead) = ask("So when do cached answers expire?").await;
-        assert_eq!((served(&decision), &instead.text), (None, &answer.text));
-        let reason = instead.degraded.unwrap();
-        assert!(
-            reason.contains("`counting`") && reason.contains("When do cached answers expire?"),
-            "{reason}"
-        );
-        let (_, quoted) = ask("When do cached answers not expire?").await;
-        assert!(quoted.degraded.is_some() && quoted.text != answer.text, "{quoted:?}");
-    });
+    for similar in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, model) = open(folder.path(), CacheSettings { similar, ..SIMILAR });
+        runtime().block_on(async {
+            let ask =
+                |text: &'static str| ask(&engine, question(text), Pinned::default(), Sampling::default());
+            let (first, answer) = ask("When do cached answers expire?").await;
+            model.broken.store(true, Ordering::SeqCst);
+            // Its question is embedded once it was answered.
+            let (decision, instead) = loop {
+                let (decision, instead) = ask("So when do cached answers expire?").await;
+                if instead.origin == AnswerOrigin::StandIn {
+                    break (decision, instead);
+                }
+            };
+            assert_eq!((served(&decision), &instead.text), (None, &answer.text));
+            let reason = instead.degraded.unwrap();
+            assert!(
+                reason.contains("`counting`") && reason.contains("When do cached answers expire?"),
+                "{reason}"
+            );
+            for id in [first.id, decision.id] {
+                engine.feedback(Report::new(id, Judgement::Score { value: 0.9 })).await.unwrap();
+            }
+            let judged = engine.judged_decisions(Timestamp(0), Timestamp(u64::MAX)).unwrap();
+            let judged: Vec<_> = judged.iter().filter(|(_, settled)| settled.trust > 0.5).collect();
+            assert_eq!(
+                judged.len(),
+                1,
+                "what stood in says nothing of how the question was planned: {judged:?}"
+            );
+            let (_, quoted) = ask("When do cached answers not expire?").await;
+            assert!(quoted.degraded.is_some() && quoted.text != answer.text, "{quoted:?}");
+        });
+    }
 }
 
 #[test]

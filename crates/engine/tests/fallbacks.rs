@@ -13,8 +13,8 @@ use burnish_engine::{
 use burnish_llm::{Budget, Cap, Model, ModelSettings, Period};
 use burnish_test_provider::{Faults, Knobs, Provider};
 use burnish_types::{
-    Answer, EmbedError, Embedder, Embedding, Filter, LanguageModel, Money, Price, Query, Strategy,
-    SystemClock, UserContext,
+    Answer, AnswerOrigin, EmbedError, Embedder, Embedding, Filter, LanguageModel, Money, Price, Query,
+    Strategy, SystemClock, UserContext,
 };
 use futures_util::StreamExt;
 
@@ -186,4 +186,42 @@ async fn another_model_is_named_where_it_answers() {
         assert_eq!(answer.degraded.as_deref(), Some("the model `one` did not answer, and `two` did"));
         assert_eq!(answer.cost, None, "no price of it is known");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_in_vain_is_paid_for_told_and_counted_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let garbage = Knobs { faults: Faults { garbage: 1.0, ..Faults::default() }, ..Knobs::default() };
+    let provider = Provider::start(garbage).await.unwrap();
+    let mut settings = settings(&provider);
+    settings.budgets = vec![Budget { cap: Cap::Requests(3), period: Period::Month }];
+    {
+        let (engine, _) = open(folder.path(), model(&settings));
+        let quoted = ask(&engine, "sparse", true).await.unwrap();
+        assert!(quoted.degraded.is_some() && quoted.cost > Some(Money::ZERO), "{quoted:?}");
+        assert_eq!(quoted.spent.len(), 2, "both tries are told");
+        engine.close().unwrap();
+    }
+    provider.turn(Knobs { faults: Faults { cut: 1.0, ..Faults::default() }, ..Knobs::default() });
+    {
+        let (engine, _) = open(folder.path(), model(&settings));
+        let mut answering = engine.answer(query(), Pinned::default(), Sampling::default()).await.unwrap();
+        let mut text = String::new();
+        let error = loop {
+            match answering.events.next().await.unwrap() {
+                Ok(AnswerEvent::Text(more)) => text.push_str(&more),
+                Ok(event) => panic!("{event:?}"),
+                Err(error) => break error,
+            }
+        };
+        let stored = engine.decision(answering.decision.id).await.unwrap().unwrap().answer.unwrap();
+        assert_eq!((stored.origin, &stored.text), (AnswerOrigin::Broken, &text));
+        assert_eq!((stored.spent.len(), stored.degraded), (1, Some(error.to_string())));
+        engine.close().unwrap();
+    }
+    provider.turn(Knobs::default());
+    let (engine, _) = open(folder.path(), model(&settings));
+    let over = ask(&engine, "sparse", true).await.unwrap();
+    assert!(over.degraded.is_some_and(|degraded| degraded.contains("budget")));
+    assert_eq!(provider.counts().requests, 3);
 }

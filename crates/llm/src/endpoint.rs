@@ -75,6 +75,11 @@ impl Endpoint {
         })
     }
 
+    /// The provider's address and its name for the model.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("{} {}", self.address, self.model)
+    }
+
     /// Host and port, to tell it from others.
     pub(crate) fn host(&self) -> String {
         let host = self.address.host_str().unwrap_or_default();

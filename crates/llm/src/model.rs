@@ -76,18 +76,10 @@ impl Model {
                 session.next().await.map(|event| (event, session))
             }))
         };
-        // A failure that comes before any word is told as such.
-        let mut first = Vec::new();
-        loop {
-            match events.next().await {
-                Some(Ok(event @ burnish_types::ModelEvent::Spent(_))) => first.push(Ok(event)),
-                Some(Ok(event)) => {
-                    first.push(Ok(event));
-                    return Ok(Box::pin(stream::iter(first).chain(events)));
-                }
-                Some(Err(error)) => return Err(error),
-                None => return Ok(Box::pin(stream::iter(first))),
-            }
+        // A failure that comes before anything else is told as such.
+        match events.next().await {
+            Some(Err(error)) => Err(error),
+            first => Ok(Box::pin(stream::iter(first).chain(events))),
         }
     }
 }
@@ -95,6 +87,14 @@ impl Model {
 impl LanguageModel for Model {
     fn name(&self) -> &str {
         &self.chain[0].name
+    }
+
+    fn fingerprint(&self) -> String {
+        let mut behind: Vec<String> =
+            self.chain[0].endpoints.iter().map(|endpoint| endpoint.fingerprint()).collect();
+        behind.sort_unstable();
+        behind.dedup();
+        behind.join("\n")
     }
 
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {

@@ -21,9 +21,7 @@ mod rrf;
 mod sparse;
 mod writing;
 
-use burnish_types::{
-    ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, Message, Money, Usage, VectorIndex,
-};
+use burnish_types::{ChunkId, EmbedError, Embedder, Filter, IndexError, LexicalIndex, Message, VectorIndex};
 
 pub use fusion::{convex, reciprocal_rank};
 pub use lift::{LIFT_COMPONENT, lift};
@@ -67,18 +65,7 @@ pub trait Writer: Send + Sync {
     ///
     /// # Errors
     /// In words, if the model can't be reached, refuses, or is too slow.
-    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<Written, String>;
-}
-
-/// What a model wrote, and what that took.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// The words.
-    pub text: String,
-    /// Tokens read and written, as far as the provider tells.
-    pub usage: Usage,
-    /// What they cost; none where no price is known.
-    pub cost: Option<Money>,
+    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<String, String>;
 }
 
 /// Where a strategy reads the text of what it found.

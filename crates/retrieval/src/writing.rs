@@ -40,7 +40,7 @@ pub(crate) fn write_lines(
     let system = Message { role: Role::System, content: instructions.to_owned() };
     let user = Message { role: Role::User, content: question };
     let unwritten = |reason| RetrievalError::Unwritten { strategy, reason };
-    let written = writer.write(vec![system, user], max_tokens).map_err(unwritten)?.text;
+    let written = writer.write(vec![system, user], max_tokens).map_err(unwritten)?;
     // What a reasoning model thought is none of its answer.
     let answer = written.rsplit_once("</think>").map_or(written.as_str(), |(_, answer)| answer);
     let mut left = LONGEST_CHARACTERS;
@@ -58,15 +58,13 @@ pub(crate) fn write_lines(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Written;
 
     struct Says(Result<&'static str, &'static str>);
 
     impl Writer for Says {
-        fn write(&self, messages: Vec<Message>, _max_tokens: u32) -> Result<Written, String> {
+        fn write(&self, messages: Vec<Message>, _max_tokens: u32) -> Result<String, String> {
             assert_eq!((messages[0].role, messages[1].content.as_str()), (Role::System, "why?"));
-            let text = self.0.map_err(str::to_owned)?.to_owned();
-            Ok(Written { text, ..Written::default() })
+            self.0.map(str::to_owned).map_err(str::to_owned)
         }
     }
 

@@ -179,6 +179,7 @@ impl From<EngineError> for ApiError {
                     "the data directory cannot be written: nothing was stored; check its permissions";
                 Self::new(Code::ReadOnly, message)
             }
+            EngineError::TakenBack => Self::new(Code::Overloaded, message),
             EngineError::Model(ModelError::Busy { .. }) => Self::new(Code::ModelBusy, message),
             EngineError::Model(ModelError::Unsupported { .. }) => Self::new(Code::InvalidValue, message),
             EngineError::Model(error) => {

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChunkId, DocumentId, Location, Money, Timestamp};
+use crate::{ChunkId, DocumentId, Location, Money, Spending, Timestamp};
 
 /// Tokens read and written by a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,19 @@ pub struct StageTiming {
     pub ms: f64,
 }
 
+/// What an answer came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerOrigin {
+    /// The plan, so that what people say of it is said of the plan.
+    #[default]
+    Plan,
+    /// A similar question, whose kept answer took the place of one that could not be had.
+    StandIn,
+    /// The plan, but it broke off before its end.
+    Broken,
+}
+
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
@@ -138,12 +151,18 @@ pub struct Answer {
     pub usage: Usage,
     /// What the models cost; none where a price is not known.
     pub cost: Option<Money>,
+    /// What was asked of models for it. What several answers have in common stands with one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<Spending>,
     /// How long each stage took, in order.
     pub timings: Vec<StageTiming>,
     /// Why the plan could not be followed to the letter, where it could not.
     pub degraded: Option<String>,
     /// Why the text ends: `stop`, or what else a model's provider said, such as `length`.
     pub finish_reason: String,
+    /// What it came from.
+    #[serde(default)]
+    pub origin: AnswerOrigin,
     /// When it was complete.
     pub at: Timestamp,
 }

@@ -16,7 +16,7 @@ mod plan;
 mod query;
 mod store;
 
-pub use answer::{Answer, Citation, Evidence, Lifted, Span, Stage, StageTiming, Usage};
+pub use answer::{Answer, AnswerOrigin, Citation, Evidence, Lifted, Span, Stage, StageTiming, Usage};
 pub use batch::{BatchResult, BatchStanding, BatchState};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use document::{

@@ -77,7 +77,7 @@ impl Price {
 }
 
 /// What one try of a provider took. A failed try may cost, too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spending {
     /// The model that was tried, by the name that users pin.
     pub model: String,
@@ -211,7 +211,13 @@ pub trait LanguageModel: Send + Sync {
     /// The model's name, as users pin it.
     fn name(&self) -> &str;
 
-    /// Starts an answer; resolves once the provider has accepted the request.
+    /// What is behind the name: changes where other answers are to be expected from it.
+    fn fingerprint(&self) -> String {
+        self.name().to_owned()
+    }
+
+    /// Starts an answer; resolves once the provider has accepted the request. What trying took is in the stream, before
+    /// its failure, too.
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>>;
 
     /// What has been seen of its endpoints.

@@ -96,8 +96,9 @@ pub enum CacheKind {
 pub struct CacheChoice {
     /// How it belongs to the request.
     pub kind: CacheKind,
-    /// Names the entry, as long as the process lives.
-    pub entry: u64,
+    /// The request that it was written for; records of old name none.
+    #[serde(default)]
+    pub request: Option<RequestId>,
     /// The question that it answered.
     pub question: String,
     /// The cosine of the two questions' embeddings.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use burnish_cache::{
     Answers, Fresh, Guarantee, Key, Offer, Promise, Question, Record, Scope, compressed_size,
 };
+use burnish_types::RequestId;
 use serde_json::json;
 
 use super::Context;
@@ -130,6 +131,7 @@ fn fill(answers: &mut Answers, made: &[Made], first: usize, answer: &[u8]) {
         let chunk = (place as u64) % 50_000;
         let chunks: Vec<u64> = (chunk..chunk + CHUNKS).collect();
         let fresh = Fresh {
+            request: RequestId::from_parts(0, place as u128),
             key: key(place),
             similar: Some((scope(), &question)),
             text,

@@ -1,10 +1,10 @@
 //! Batches that are answered in the background. They survive the end of the process: what was taken is answered in the
 //! end, and a question whose result is on disk is not asked again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use burnish_types::{BatchResult, BatchStanding, BatchState, RequestId, StoreError};
+use burnish_types::{BatchResult, BatchStanding, BatchState, ModelError, RequestId, StoreError};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -151,19 +151,27 @@ impl Engine {
         id: RequestId,
         describe: DescribeError,
     ) -> Result<(), EngineError> {
-        let left = self.blocking(move |engine| engine.unanswered(id)).await?;
-        for slice in left.chunks(SLICE) {
+        let mut left: VecDeque<_> = self.blocking(move |engine| engine.unanswered(id)).await?.into();
+        while !left.is_empty() {
             let standing = self.batch(id).await?;
             if standing.is_none_or(|standing| standing.state != BatchState::Open) {
                 return Ok(());
             }
-            let asks = slice.iter().map(|(_, question)| question.ask.clone()).collect();
+            let mut slice: Vec<_> = left.drain(..left.len().min(SLICE)).map(Some).collect();
+            let asks = slice.iter().flatten().map(|(_, question)| question.ask.clone()).collect();
             let mut answers = Box::pin(self.answer_as_they_come(asks).await);
+            let mut wait = None;
             while let Some((number, answered)) = answers.next().await {
-                let Some((place, _)) = slice.get(number) else { continue };
+                let Some((place, question)) = slice.get_mut(number).and_then(Option::take) else { continue };
                 let verdict = match answered {
                     Ok(Batched { decision, together, .. }) => {
                         BatchVerdict::Answered { request: decision.id, together }
+                    }
+                    // Those at the door come first; a batch comes again.
+                    Err(EngineError::Model(ModelError::Busy { retry_after, .. })) => {
+                        wait = wait.max(Some(retry_after));
+                        left.push_back((place, question));
+                        continue;
                     }
                     Err(error) => {
                         let (code, message) = describe(error);
@@ -171,8 +179,11 @@ impl Engine {
                     }
                 };
                 let failed = matches!(verdict, BatchVerdict::Failed { .. });
-                let result = BatchResult { place: *place, failed, record: written(&verdict)? };
+                let result = BatchResult { place, failed, record: written(&verdict)? };
                 self.store.put_batch_result(id, result).await?;
+            }
+            if let Some(wait) = wait {
+                tokio::time::sleep(wait).await;
             }
         }
         self.store.end_batch(id, BatchState::Completed).await?;

@@ -33,10 +33,15 @@ pub(crate) struct Answer {
     input_tokens: u64,
     output_tokens: u64,
     cost_usd: Option<f64>,
+    /// What was asked of which model for it. What several answers have in common stands with one of them.
+    spent: Vec<Spending>,
     timings: Vec<Timing>,
     /// Why the plan could not be followed to the letter, where it could not.
     degraded: Option<String>,
     finish_reason: String,
+    /// What it came from: `plan`; `stand_in` where the kept answer to a similar question took its place; `broken` where
+    /// it broke off.
+    origin: &'static str,
     /// In the form of RFC 3339.
     at: String,
 }
@@ -51,10 +56,39 @@ impl From<&inside::Answer> for Answer {
             input_tokens: answer.usage.input_tokens,
             output_tokens: answer.usage.output_tokens,
             cost_usd: answer.cost.map(dollars),
+            spent: answer.spent.iter().map(Spending::from).collect(),
             timings: answer.timings.iter().map(Timing::from).collect(),
             degraded: answer.degraded.clone(),
             finish_reason: answer.finish_reason.clone(),
+            origin: match answer.origin {
+                inside::AnswerOrigin::Plan => "plan",
+                inside::AnswerOrigin::StandIn => "stand_in",
+                inside::AnswerOrigin::Broken => "broken",
+            },
             at: rfc3339(answer.at),
+        }
+    }
+}
+
+/// What one request to a model took.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Spending {
+    model: String,
+    input_tokens: u64,
+    cached_input_tokens: u64,
+    output_tokens: u64,
+    cost_usd: Option<f64>,
+}
+
+impl From<&inside::Spending> for Spending {
+    fn from(spending: &inside::Spending) -> Self {
+        let inside::Spending { model, usage, cost } = spending;
+        Self {
+            model: model.clone(),
+            input_tokens: usage.input_tokens,
+            cached_input_tokens: usage.cached_input_tokens,
+            output_tokens: usage.output_tokens,
+            cost_usd: cost.map(dollars),
         }
     }
 }

@@ -320,7 +320,7 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use burnish_types::{Citation, DocumentId, Location, Span, Usage};
+    use burnish_types::{AnswerOrigin, Citation, DocumentId, Location, Span, Usage};
 
     use super::*;
 
@@ -348,9 +348,11 @@ mod tests {
             evidence: vec![evidence],
             usage: Usage::default(),
             cost: Some(Money::ZERO),
+            spent: Vec::new(),
             timings: Vec::new(),
             degraded: None,
             finish_reason: "stop".to_owned(),
+            origin: AnswerOrigin::Plan,
             at: Timestamp(0),
         }
     }

@@ -63,6 +63,8 @@ pub(crate) struct Cache {
     pub(crate) served: bool,
     /// Whether it might have been served, and was compared with a fresh answer instead.
     pub(crate) explored: bool,
+    /// The request that it was written for.
+    pub(crate) request: Option<String>,
     /// The question that it answered.
     pub(crate) question: String,
     /// The cosine of the two questions.
@@ -83,6 +85,7 @@ impl From<&inside::CacheChoice> for Cache {
             },
             served: choice.served,
             explored: !choice.served && choice.propensity > 0.0,
+            request: choice.request.map(|request| request.to_string()),
             question: choice.question.clone(),
             similarity: choice.similarity,
             age_seconds: choice.age_ms as f64 / 1_000.0,

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use burnish_store::SqliteStore;
 use burnish_types::{
-    Answer, Answerer, BoxFuture, Candidate, ChunkDraft, ChunkId, Citation, Decision, DocumentDraft,
-    DocumentId, Embedding, Evidence, Format, Judgement, Location, Metadata, MetadataValue, Money, Outcome,
-    PageRange, Plan, Prediction, QueryFeatures, RequestId, RowRange, Span, Stage, StageTiming, Strategy,
-    Timestamp, Usage, UserContext,
+    Answer, AnswerOrigin, Answerer, BoxFuture, Candidate, ChunkDraft, ChunkId, Citation, Decision,
+    DocumentDraft, DocumentId, Embedding, Evidence, Format, Judgement, Location, Metadata, MetadataValue,
+    Money, Outcome, PageRange, Plan, Prediction, QueryFeatures, RequestId, RowRange, Span, Stage,
+    StageTiming, Strategy, Timestamp, Usage, UserContext,
 };
 
 pub(crate) fn open(directory: &Path) -> SqliteStore {
@@ -122,9 +122,11 @@ pub(crate) fn answer(at: u64) -> Answer {
         evidence: vec![evidence],
         usage: Usage { input_tokens: 120, cached_input_tokens: 0, output_tokens: 9 },
         cost: Some(Money::from_micros(17)),
+        spent: Vec::new(),
         timings: vec![StageTiming { stage: Stage::Retrieve, ms: 4.2 }],
         degraded: None,
         finish_reason: "stop".to_owned(),
+        origin: AnswerOrigin::Plan,
         at: Timestamp(at),
     }
 }

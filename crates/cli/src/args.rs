@@ -7,7 +7,8 @@ use burnish_learning::ComparisonSettings;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalCacheArgs, EvalRelatedArgs, RelatedArgs,
+    BenchServeArgs, BenchSoakArgs, ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalCacheArgs,
+    EvalRelatedArgs, RelatedArgs,
 };
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
@@ -324,6 +325,10 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
+    /// The server in front of a model: what it adds, and how many requests it can take.
+    Serve(BenchServeArgs),
+    /// The server for a long time in front of endpoints with faults: whether anything grows.
+    Soak(BenchSoakArgs),
     /// From a question's words to a plan, after a short and a long history of outcomes.
     Decide {
         /// How long the long history is; the short one is a hundredth of it.

@@ -5,6 +5,8 @@ mod bench;
 mod bench_cache;
 mod bench_decide;
 mod bench_search;
+mod bench_serve;
+mod bench_soak;
 mod eval;
 mod eval_adaptive;
 mod eval_batch;
@@ -16,6 +18,7 @@ mod eval_promotion;
 mod ingest;
 mod learn;
 mod learn_log;
+mod programs;
 mod related;
 mod replay;
 mod serve;
@@ -28,6 +31,8 @@ use crate::args::{Adaptive, Args, Bench, Command, ConfigCommand, Eval};
 use crate::config::{self, Config, Overrides};
 use crate::{output, parts};
 
+pub(crate) use bench_serve::BenchServeArgs;
+pub(crate) use bench_soak::BenchSoakArgs;
 pub(crate) use eval_batch::EvalBatchArgs;
 pub(crate) use eval_cache::EvalCacheArgs;
 pub(crate) use eval_clicks::ClicksArgs;
@@ -112,6 +117,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Bench(Bench::Search { chunks, queries, seed }) => {
             bench_search::run(&context, chunks, queries, seed)
         }
+        Command::Bench(Bench::Soak(args)) => bench_soak::run(&context, &args),
+        Command::Bench(Bench::Serve(args)) => bench_serve::run(&context, &args),
         Command::Config(_) => check_settings(&context),
     }
 }

@@ -5,9 +5,12 @@ mod models;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use burnish_engine::{AnswerSettings, BatchSettings, CacheSettings, EngineSettings, PlannerSettings};
+use burnish_engine::{
+    AnswerSettings, BatchSettings, CacheSettings, EngineSettings, ParameterSettings, PlannerSettings,
+};
 use burnish_ingest::{Chunking, Limits};
 use burnish_llm::ModelSettings;
 use burnish_server::ServerSettings;
@@ -96,6 +99,9 @@ struct RawPlanner {
 struct RawAnswer {
     context_tokens: u32,
     smallest_support: f32,
+    parameters: bool,
+    max_tokens: [u32; 2],
+    max_temperature: f32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +110,7 @@ struct RawBatch {
     size: usize,
     kept_context: f64,
     parallel: usize,
+    gather_ms: u64,
     max_requests: usize,
     max_inline: usize,
 }
@@ -353,12 +360,19 @@ fn validate(raw: Raw) -> Result<Config> {
     at_least("server.max_query_chars", server.max_query_chars, 1)?;
     at_least("server.max_upload_mib", server.max_upload_mib, 1)?;
     at_least("answer.context_tokens", answer.context_tokens as usize, 1)?;
+    let [least, most] = answer.max_tokens;
+    at_least("answer.max_tokens", least as usize, 1)?;
+    if least > most {
+        bail!("answer.max_tokens: the least, {least}, is more than the most, {most}");
+    }
+    within("answer.max_temperature", answer.max_temperature.into(), 0.0, 2.0)?;
     for (name, value) in
         [("size", batch.size), ("parallel", batch.parallel), ("max_requests", batch.max_requests)]
     {
         at_least(&format!("batch.{name}"), value, 1)?;
     }
     within("batch.kept_context", batch.kept_context, 0.01, 1.0)?;
+    within("batch.gather_ms", batch.gather_ms as f64, 0.0, 10_000.0)?;
     at_least("chunking.max_tokens", chunking.max_tokens, 8)?;
     at_least("limits.max_seconds", limits.max_seconds as usize, 1)?;
     if chunking.min_tokens > chunking.max_tokens {
@@ -385,8 +399,18 @@ fn validate(raw: Raw) -> Result<Config> {
         answer: AnswerSettings {
             context_tokens: answer.context_tokens,
             smallest_support: answer.smallest_support,
+            parameters: ParameterSettings {
+                enabled: answer.parameters,
+                max_tokens: answer.max_tokens,
+                max_temperature: answer.max_temperature,
+            },
         },
-        batch: BatchSettings { size: batch.size, kept_context: batch.kept_context, parallel: batch.parallel },
+        batch: BatchSettings {
+            size: batch.size,
+            kept_context: batch.kept_context,
+            parallel: batch.parallel,
+            gather: Duration::from_millis(batch.gather_ms),
+        },
         cache: CacheSettings {
             enabled: cache.enabled,
             similar: cache.similar,
@@ -543,8 +567,11 @@ mod tests {
             ("[server]\nmax_upload_mib = -1", "a whole number, not below 0"),
             ("[server]\nhost_names = \"x\"", "server.host_names: "),
             ("[answer]\nsmallest_support = \"x\"", "expected a number"),
+            ("[answer]\nmax_tokens = [9, 3]", "answer.max_tokens"),
+            ("[answer]\nmax_temperature = 3.0", "answer.max_temperature"),
             ("[batch]\nsize = 0", "batch.size"),
             ("[batch]\nkept_context = 1.5", "batch.kept_context"),
+            ("[batch]\ngather_ms = 60000", "batch.gather_ms"),
             ("listen = 1", "no section"),
             ("[server", "not valid TOML"),
         ];

@@ -10,6 +10,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A request makes hundreds of small allocations, on whatever thread takes it up.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // A PDF is parsed in a process of its own, which is this program called again.
     if let Some(code) = burnish_ingest::run_isolated_parser(std::env::args_os()) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel,
-    ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Query, Recorded, Spending, Stage,
+    ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Parameters, Query, Recorded, Spending, Stage,
     StageTiming,
 };
 use futures_util::{StreamExt, stream};
@@ -134,6 +134,9 @@ impl Engine {
     ) -> Result<Answering, EngineError> {
         match self.prepare(&query, &pinned, &sampling).await? {
             Prepared::Kept(answering) => Ok(*answering),
+            Prepared::Found(retrieved, pending) if self.may_gather(&query, &sampling, &retrieved) => {
+                self.answer_gathered(query, sampling, *retrieved, pending).await
+            }
             Prepared::Found(retrieved, pending) => {
                 self.answer_retrieved(query, *retrieved, sampling, pending).await
             }
@@ -152,12 +155,13 @@ impl Engine {
         let plan = decision.choice().map(|candidate| &candidate.plan);
         let answerer = plan.map_or(Answerer::Extractive, |plan| plan.answerer.clone());
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
+        let suggested = plan.and_then(|plan| plan.parameters);
         let mut ending = Ending::new(self, retrieved, pending);
         let consulted = ending.consulted;
         let events = match self.model_of(&answerer) {
             Some(model) if !evidence.is_empty() || !consulted => {
                 let passages = consulted.then_some((evidence.as_slice(), context_tokens));
-                match self.begin(model.as_ref(), &asked, passages, sampling).await {
+                match self.begin(model.as_ref(), &asked, passages, sampling, suggested).await {
                     Ok(Begun { words, shown, degraded }) => {
                         ending.shown = shown;
                         modelled(ending, model.name().to_owned(), words, degraded)
@@ -202,6 +206,7 @@ impl Engine {
         asked: &Query,
         passages: Option<(&[Evidence], u32)>,
         sampling: Sampling,
+        suggested: Option<Parameters>,
     ) -> Result<Begun, Vain> {
         let count = |text: &str| self.embedder.count_tokens(text);
         let mut budget = passages.map_or(0, |(_, tokens)| tokens);
@@ -221,6 +226,7 @@ impl Engine {
                 messages,
                 max_tokens: sampling.max_tokens,
                 temperature: sampling.temperature,
+                suggested,
                 whole: sampling.whole,
                 passthrough: sampling.passthrough.clone(),
                 verbatim: sampling.verbatim.clone(),
@@ -349,44 +355,58 @@ fn modelled(
     degraded: Option<String>,
 ) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
     let written = Written { degraded, ..written(String::new(), &ending) };
-    let spent = Spent::default();
-    Box::pin(stream::unfold(Some((ending, words, written, spent)), move |state| {
-        let planned = planned.clone();
-        async move {
-            let (ending, mut words, mut written, mut spent) = state?;
-            loop {
-                match words.next().await {
-                    Some(Ok(ModelEvent::Text(text))) => {
-                        written.text.push_str(&text);
-                        return Some((Ok(AnswerEvent::Text(text)), Some((ending, words, written, spent))));
-                    }
-                    Some(Ok(ModelEvent::Extra(extra))) => {
-                        return Some((Ok(AnswerEvent::Extra(extra)), Some((ending, words, written, spent))));
-                    }
-                    Some(Ok(ModelEvent::Spent(spending))) => spent.tries.push(spending),
-                    Some(Ok(ModelEvent::Finished { reason, usage })) => {
-                        written.finish_reason = reason;
-                        spent.usage = usage.unwrap_or(spent.usage);
-                    }
-                    Some(Err(error)) => {
-                        return Some((Err(broken(ending, written.text, error, spent.tries)), None));
-                    }
-                    None => {
-                        let Written { finish_reason, text, degraded, .. } = written;
-                        let reasons: Vec<String> =
-                            degraded.into_iter().chain(stand_in(&planned, &spent.tries)).collect();
-                        let written = Written {
-                            spent: Spent::on_answer(spent.usage, spent.tries),
-                            degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
-                            finish_reason,
-                            ..self::written(text, &ending)
-                        };
-                        return Some((finish(ending, written).await, None));
-                    }
+    // Boxed, since it changes hands with each word.
+    let state = Box::new(Modelled { ending, planned, words, written, spent: Spent::default() });
+    Box::pin(stream::unfold(Some(state), |state| async { state?.next().await }))
+}
+
+/// An answer as a model writes it.
+struct Modelled {
+    ending: Ending,
+    planned: String,
+    words: ModelStream,
+    written: Written,
+    spent: Spent,
+}
+
+impl Modelled {
+    /// What comes next, and what the rest comes from, unless that was the end.
+    async fn next(mut self: Box<Self>) -> Option<(Result<AnswerEvent, EngineError>, Option<Box<Self>>)> {
+        loop {
+            match self.words.next().await {
+                Some(Ok(ModelEvent::Text(text))) => {
+                    self.written.text.push_str(&text);
+                    return Some((Ok(AnswerEvent::Text(text)), Some(self)));
                 }
+                Some(Ok(ModelEvent::Extra(extra))) => {
+                    return Some((Ok(AnswerEvent::Extra(extra)), Some(self)));
+                }
+                Some(Ok(ModelEvent::Spent(spending))) => self.spent.tries.push(spending),
+                Some(Ok(ModelEvent::Finished { reason, usage })) => {
+                    self.written.finish_reason = reason;
+                    self.spent.usage = usage.unwrap_or(self.spent.usage);
+                }
+                Some(Err(error)) => {
+                    let Self { ending, written, spent, .. } = *self;
+                    return Some((Err(broken(ending, written.text, error, spent.tries)), None));
+                }
+                None => return Some((self.end().await, None)),
             }
         }
-    }))
+    }
+
+    async fn end(self) -> Result<AnswerEvent, EngineError> {
+        let Self { ending, planned, written: Written { finish_reason, text, degraded, .. }, spent, .. } =
+            self;
+        let reasons: Vec<String> = degraded.into_iter().chain(stand_in(&planned, &spent.tries)).collect();
+        let written = Written {
+            spent: Spent::on_answer(spent.usage, spent.tries),
+            degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            finish_reason,
+            ..written(text, &ending)
+        };
+        finish(ending, written).await
+    }
 }
 
 /// What a model wrote, with what its markers point at.
@@ -409,7 +429,8 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
     recorded.durable.await?;
     // Under way once called; whoever reads the decision waits for it.
     drop(engine.store.record_answer(decision.id, answer.clone()));
-    if answer.origin == AnswerOrigin::Plan
+    engine.lengths.observe(&decision.features, &answer);
+    if answer.origin.is_plan()
         && let Some(value) = support(&answer)
     {
         let judgement = Judgement::Supported { value };

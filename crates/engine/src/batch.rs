@@ -1,5 +1,6 @@
 //! Several questions at once: those whose passages overlap are asked together, over one shared context.
 
+mod gathering;
 mod groups;
 mod jobs;
 mod reply;
@@ -22,6 +23,7 @@ use crate::{AnswerEvent, Answering, Engine, EngineError, Pinned, Sampling, promp
 
 use groups::{Asked, Bounds, Group};
 
+pub(crate) use gathering::Gathering;
 pub use jobs::{BatchQuestion, BatchVerdict, DescribeError};
 
 /// Questions whose passages are looked for at one time.
@@ -107,16 +109,23 @@ impl Engine {
                 Err(error) => done.push((place, Err(error))),
             }
         }
+        stream::iter(done).chain(self.answer_open(open).await)
+    }
+
+    /// Answers questions whose passages were found, in groups.
+    async fn answer_open(
+        self: &Arc<Self>,
+        open: Vec<Open>,
+    ) -> impl Stream<Item = (usize, Result<Batched, EngineError>)> + Send + use<> {
         let groups = self.grouped(open).await;
         let engine = Arc::clone(self);
-        let answers = stream::iter(groups)
+        stream::iter(groups)
             .map(move |(members, passages)| {
                 let engine = Arc::clone(&engine);
                 async move { engine.answer_group(members, passages).await }
             })
             .buffer_unordered(self.settings.batch.parallel.max(1))
-            .flat_map(stream::iter);
-        stream::iter(done).chain(answers)
+            .flat_map(stream::iter)
     }
 
     /// The groups with the passages that each shares.

@@ -8,17 +8,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use burnish_cache::{
-    Answers, Fresh, Guarantee, Key, Offer, Promise, Question, Scope, Standing, StoredAnswer, Ticket, agree,
-    contradict,
+    Answers, Fresh, Guarantee, Kept, Key, Offer, Promise, Question, Scope, Standing, StoredAnswer, Ticket,
+    agree, contradict,
 };
 use burnish_learning::query_features;
 use burnish_types::{
-    Answer, Answerer, CacheChoice, CacheKind, Candidate, ChunkId, Decision, EmbedError, Embedder, Embedding,
-    Generation, Judgement, LanguageModel, LexicalIndex, Money, Plan, Prediction, Query, RequestId, Stage,
-    Store, Strategy, Usage,
+    Answer, Answerer, CacheChoice, CacheKind, Candidate, ChangeSet, Decision, EmbedError, Embedder,
+    Embedding, Generation, Judgement, LanguageModel, LexicalIndex, Money, Plan, Prediction, Query, RequestId,
+    Stage, Store, Strategy, Usage,
 };
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -69,6 +70,8 @@ pub(crate) struct Caching {
     /// Hashed into every scope: other prompts, other answers.
     prompts: blake3::Hash,
     state: Mutex<State>,
+    /// The corpus's, as far as its changes are acknowledged.
+    generation: AtomicU64,
     file: PathBuf,
     writing: Mutex<()>,
     behind: Arc<Semaphore>,
@@ -168,6 +171,7 @@ impl Caching {
             context_tokens,
             prompts: prompt::fingerprint(),
             state: Mutex::new(state),
+            generation: AtomicU64::new(0),
             file: data.join("cache.bin"),
             writing: Mutex::new(()),
             behind: Arc::new(Semaphore::new(BEHIND)),
@@ -180,6 +184,7 @@ impl Caching {
         if !self.settings.enabled {
             return Ok(());
         }
+        self.generation.fetch_max(store.generation()?.0, Ordering::SeqCst);
         let Ok(bytes) = fs::read(&self.file) else { return Ok(()) };
         let Some(File { heard, answers }) = read(&bytes) else {
             let aside = self.file.with_extension("damaged");
@@ -221,12 +226,14 @@ impl Caching {
             .map_err(|error| failed(format!("cannot be written: {error}")))
     }
 
-    /// Drops what rests on chunks that are gone. Must come before their removal is acknowledged.
-    pub(crate) fn drop_chunks(&self, chunks: &[ChunkId], generation: Generation) {
-        if self.settings.enabled && !chunks.is_empty() {
-            let chunks: Vec<u64> = chunks.iter().map(|chunk| chunk.0).collect();
-            self.state.lock().answers.remove_chunks(&chunks, generation.0);
+    /// Takes note of a change of the corpus and drops what rests on chunks that it removed. Must come before the change is
+    /// acknowledged.
+    pub(crate) fn corpus_changed(&self, change: &ChangeSet) {
+        if self.settings.enabled && !change.removed.is_empty() {
+            let chunks: Vec<u64> = change.removed.iter().map(|chunk| chunk.0).collect();
+            self.state.lock().answers.remove_chunks(&chunks, change.generation.0);
         }
+        self.generation.fetch_max(change.generation.0, Ordering::SeqCst);
     }
 
     /// Learns from what somebody says of an answer that was served, or of one that may be. Must come before that is on
@@ -359,9 +366,30 @@ impl Engine {
         if !settings.enabled || !matches!(answerer, Answerer::Model(_)) || pinned.fresh || !plain {
             return Lookup::Miss(None);
         }
-        let (query, pinned, sampling) = (query.clone(), pinned.clone(), sampling.clone());
-        let found =
-            self.blocking(move |engine| engine.look_up_now(query, answerer, &pinned, &sampling)).await;
+        let Some(model) = self.model_of(&answerer) else { return Lookup::Miss(None) };
+        let generation = Generation(self.caching.generation.load(Ordering::SeqCst));
+        let scope = self.caching.scope(query, model.as_ref(), pinned, sampling);
+        let pending = Box::new(Pending {
+            key: key(&scope, &query.text, generation),
+            scope,
+            text: query.text.clone(),
+            question: None,
+            likened: query.filter.is_empty(),
+            generation,
+            compare: None,
+            choice: None,
+        });
+        let same = {
+            let mut state = self.caching.state.lock();
+            state.lookups += 1;
+            state.answers.same(&pending.key, self.clock.now().0)
+        };
+        // A document may keep its passages and change what filters look at.
+        if same.is_none() && !(settings.similar && pending.likened) {
+            return Lookup::Miss(Some(pending));
+        }
+        let query = query.clone();
+        let found = self.blocking(move |engine| engine.look_up_now(query, answerer, same, pending)).await;
         found.unwrap_or_else(|error| {
             // What can't be looked up can still be answered.
             tracing::warn!(%error, "answering without a look into the cache");
@@ -373,21 +401,12 @@ impl Engine {
         &self,
         query: Query,
         answerer: Answerer,
-        pinned: &Pinned,
-        sampling: &Sampling,
+        same: Option<Kept>,
+        mut pending: Box<Pending>,
     ) -> Result<Lookup, EngineError> {
         let started = Instant::now();
-        let Some(model) = self.model_of(&answerer) else { return Ok(Lookup::Miss(None)) };
         let caching = &self.caching;
-        let generation = self.store.generation()?;
-        let scope = caching.scope(&query, model.as_ref(), pinned, sampling);
-        let key = key(&scope, &query.text, generation);
         let now = self.clock.now().0;
-        let same = {
-            let mut state = caching.state.lock();
-            state.lookups += 1;
-            state.answers.same(&key, now)
-        };
         if let Some(kept) = same
             && let Ok(answer) = serde_json::from_slice(&kept.answer)
         {
@@ -404,26 +423,15 @@ impl Engine {
             };
             return self.serve(query, answerer, choice, answer, None, started);
         }
-        let mut pending = Pending {
-            key,
-            scope,
-            text: query.text.clone(),
-            question: None,
-            likened: query.filter.is_empty(),
-            generation,
-            compare: None,
-            choice: None,
-        };
-        // A document may keep its passages and change what filters look at.
-        if !caching.settings.similar || !pending.likened {
-            return Ok(Lookup::Miss(Some(Box::new(pending))));
+        if !(caching.settings.similar && pending.likened) {
+            return Ok(Lookup::Miss(Some(pending)));
         }
         let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
         let question = Question::new(&query.text, &embedding);
         let hit = {
             let mut state = caching.state.lock();
             let state = &mut *state;
-            let similar = state.answers.similar(&scope, &question, OFFERED, SMALLEST_LIKENESS, now);
+            let similar = state.answers.similar(&pending.scope, &question, OFFERED, SMALLEST_LIKENESS, now);
             let offers: Vec<Offer<'_>> = similar
                 .iter()
                 .map(|similar| Offer { question: &similar.question, record: similar.record })
@@ -456,7 +464,7 @@ impl Engine {
             pending.compare = Some((kept.id, ticket));
             pending.choice = Some(choice);
         }
-        Ok(Lookup::Miss(Some(Box::new(pending))))
+        Ok(Lookup::Miss(Some(pending)))
     }
 
     /// Hands a kept answer out, under a decision of its own.
@@ -486,6 +494,7 @@ impl Engine {
             depth: query.top_k,
             context_tokens: self.settings.answer.context_tokens,
             answerer,
+            parameters: None,
         };
         let took = timing(Stage::Plan, started);
         let prediction = Prediction {

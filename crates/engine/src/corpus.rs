@@ -143,7 +143,7 @@ impl Corpus {
         let mut writer = self.writer.lock();
         self.catch_up(&mut writer)?;
         let change = self.store.put_documents(documents, at)?;
-        self.caching.drop_chunks(&change.removed, change.generation);
+        self.caching.corpus_changed(&change);
         self.apply(&mut writer, &change)
     }
 
@@ -152,7 +152,7 @@ impl Corpus {
         let mut writer = self.writer.lock();
         self.catch_up(&mut writer)?;
         let change = self.store.remove_documents(documents)?;
-        self.caching.drop_chunks(&change.removed, change.generation);
+        self.caching.corpus_changed(&change);
         self.apply(&mut writer, &change)?;
         self.show(&mut writer)
     }

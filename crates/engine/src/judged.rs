@@ -2,7 +2,7 @@
 
 use burnish_learning::{Settled, settle};
 use burnish_types::{
-    Answer, AnswerOrigin, ChunkId, Decision, LoggedOutcome, Outcome, RequestId, StoredDecision, Timestamp,
+    Answer, ChunkId, Decision, LoggedOutcome, Outcome, RequestId, StoredDecision, Timestamp,
 };
 
 use crate::{Engine, EngineError, log, related};
@@ -13,7 +13,7 @@ const SMALLEST_TRUST: f64 = 0.1;
 /// What all reports on a request say of its plan, together; nothing where the answer did not come from that. Those that name nobody are the asker's own, like those that name the
 /// asker.
 fn settled(decision: &Decision, answer: Option<&Answer>, outcomes: &[Outcome]) -> Option<Settled> {
-    if answer.is_some_and(|answer| answer.origin != AnswerOrigin::Plan) {
+    if answer.is_some_and(|answer| !answer.origin.is_plan()) {
         return None;
     }
     let asker = &decision.user.user;

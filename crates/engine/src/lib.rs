@@ -14,6 +14,7 @@ mod judged;
 mod learned;
 mod library;
 mod log;
+mod parameters;
 mod patterns;
 mod pipeline;
 mod planner;
@@ -45,12 +46,16 @@ pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
-pub use settings::{AnswerSettings, BatchSettings, CacheSettings, EngineSettings, PlannerSettings};
+pub use settings::{
+    AnswerSettings, BatchSettings, CacheSettings, EngineSettings, ParameterSettings, PlannerSettings,
+};
 
+use batch::Gathering;
 use caching::Caching;
 use challenger::Challenger;
 use corpus::Corpus;
 use learned::Learned;
+use parameters::Lengths;
 use planner::Planner;
 use writing::{Metered, ModelWriter};
 
@@ -69,6 +74,8 @@ pub struct Engine {
     store: Arc<dyn Store>,
     corpus: Corpus,
     caching: Arc<Caching>,
+    gathering: Gathering,
+    lengths: Lengths,
     embedder: Arc<dyn Embedder>,
     models: Vec<Arc<dyn LanguageModel>>,
     writer: Option<ModelWriter>,
@@ -115,10 +122,13 @@ impl Engine {
         spending::count(store.as_ref(), &models, clock.now())?;
         let challenger = Challenger::read(store.as_ref())?;
         planner.correct_by(challenger.trees());
+        let lengths = Lengths::read(settings.answer.parameters, store.as_ref())?;
         let engine = Arc::new(Self {
             store,
             corpus,
             caching,
+            gathering: Gathering::new(settings.batch.gather),
+            lengths,
             embedder,
             models,
             writer,
@@ -194,6 +204,7 @@ impl Engine {
         self.corpus.checkpoint()?;
         self.close_trees()?;
         self.save_cache()?;
+        self.lengths.write(self.store.as_ref())?;
         self.learned.snapshot(self.store.as_ref(), self.planner.account())
     }
 

@@ -115,9 +115,15 @@ impl Engine {
         }
         let answerer = self.answerer(pinned.answerer.as_ref())?;
         let id = RequestId::from_parts(self.clock.now().0, fastrand::u128(..));
+        let mut possible = pinned.strategy.iter().chain(match pinned.strategy {
+            Some(_) => [].iter(),
+            None => self.planner.candidates().iter(),
+        });
+        let looks = possible.any(|strategy| self.consults_documents(strategy));
         let work =
             move |engine: &Self| engine.retrieve_now(id, &query, pinned.strategy.as_ref(), answerer, cache);
-        self.blocking(work).await
+        // Without a look at anything there is nothing that blocks, and a change of threads takes longer than the plan.
+        if looks { self.blocking(work).await } else { work(self) }
     }
 
     fn retrieve_now(
@@ -141,9 +147,11 @@ impl Engine {
             _ => None,
         };
         let complexity = feature_value(&features, "complexity");
+        let writes = matches!(answerer, Answerer::Model(_));
         let circumstances = Circumstances {
             id,
             at: self.clock.now(),
+            parameters: writes.then(|| self.lengths.parameters(&features)).flatten(),
             features,
             answerer,
             context_tokens: self.settings.answer.context_tokens,
@@ -293,7 +301,7 @@ impl Engine {
             .ok_or_else(|| EngineError::Internal(format!("the strategy `{name}` is not registered")))?;
         let (mut embedding, lists) =
             looked.map_or_else(Default::default, |looked| (looked.embedding, Some(looked.lists)));
-        let mut remembers = self.learned.remembers(&query.user);
+        let mut remembers = retriever.consults_documents() && self.learned.remembers(&query.user);
         if embedding.is_empty() && (retriever.needs_embedding() || remembers) {
             match self.query_embedding(query, &mut effort.timings) {
                 Ok(found) => embedding = found,

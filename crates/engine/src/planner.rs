@@ -10,8 +10,8 @@ use burnish_learning::selection::{HOLDBACK, Offer, Selection, Wish};
 use burnish_learning::trees::BoostedTrees;
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
-    Answerer, Candidate, Decision, Plan, Prediction, Query, QueryFeatures, RequestId, Store, Strategy,
-    Timestamp,
+    Answerer, Candidate, Decision, Parameters, Plan, Prediction, Query, QueryFeatures, RequestId, Store,
+    Strategy, Timestamp,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,7 @@ pub(crate) struct Circumstances {
     pub(crate) features: QueryFeatures,
     pub(crate) answerer: Answerer,
     pub(crate) context_tokens: u32,
+    pub(crate) parameters: Option<Parameters>,
 }
 
 pub(crate) struct Planner {
@@ -279,6 +280,7 @@ fn plan(query: &Query, circumstances: &Circumstances, strategy: &Strategy) -> Pl
         depth: query.top_k,
         context_tokens: circumstances.context_tokens,
         answerer: circumstances.answerer.clone(),
+        parameters: circumstances.parameters,
     }
 }
 

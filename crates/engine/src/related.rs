@@ -269,7 +269,13 @@ impl Engine {
             cost: Money::ZERO,
             outcomes: 0,
         };
-        let plan = Plan { strategy, depth: related.top_k, context_tokens: 0, answerer: Answerer::Passages };
+        let plan = Plan {
+            strategy,
+            depth: related.top_k,
+            context_tokens: 0,
+            answerer: Answerer::Passages,
+            parameters: None,
+        };
         let policy = if related.to == RelatedTo::User { TO_A_PERSON } else { TO_PASSAGES };
         Ok(Decision {
             id,

@@ -1,6 +1,7 @@
 //! What can be set, validated by whoever reads the configuration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use burnish_ingest::{Chunking, Limits};
 
@@ -72,11 +73,30 @@ pub struct AnswerSettings {
     pub context_tokens: u32,
     /// Support below which the extractive answerer says that it finds nothing, in [0, 1].
     pub smallest_support: f32,
+    /// What language models are told where the caller does not say.
+    pub parameters: ParameterSettings,
 }
 
 impl Default for AnswerSettings {
     fn default() -> Self {
-        Self { context_tokens: 1_600, smallest_support: 0.32 }
+        Self { context_tokens: 1_600, smallest_support: 0.32, parameters: ParameterSettings::default() }
+    }
+}
+
+/// How language models are told to write where the caller does not say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParameterSettings {
+    /// Whether they are told anything.
+    pub enabled: bool,
+    /// The least and the most tokens that an answer may be given.
+    pub max_tokens: [u32; 2],
+    /// The highest temperature.
+    pub max_temperature: f32,
+}
+
+impl Default for ParameterSettings {
+    fn default() -> Self {
+        Self { enabled: false, max_tokens: [512, 4_096], max_temperature: 0.7 }
     }
 }
 
@@ -89,11 +109,13 @@ pub struct BatchSettings {
     pub kept_context: f64,
     /// Requests to models that are under way at one time.
     pub parallel: usize,
+    /// How long a question that is asked alone waits for others; zero lets none wait.
+    pub gather: Duration,
 }
 
 impl Default for BatchSettings {
     fn default() -> Self {
-        Self { size: 8, kept_context: 0.5, parallel: 4 }
+        Self { size: 8, kept_context: 0.5, parallel: 4, gather: Duration::ZERO }
     }
 }
 

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use burnish_engine::{
-    Ask, BatchQuestion, BatchVerdict, Batched, Engine, EngineError, EngineSettings, IngestOptions, Parts,
-    Pinned, Sampling,
+    AnswerEvent, Ask, BatchQuestion, BatchVerdict, Batched, Engine, EngineError, EngineSettings,
+    IngestOptions, Parts, Pinned, Sampling,
 };
 use burnish_types::{
     Answerer, BatchState, BoxFuture, Filter, LanguageModel, ModelError, ModelEvent, ModelRequest,
     ModelStream, Query, SystemClock, Usage, UserContext,
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use common::WordVectors;
@@ -108,6 +108,10 @@ impl LanguageModel for Reader {
 const ROOMS: usize = 24;
 
 fn open(folder: &Path, model: Arc<Reader>) -> Arc<Engine> {
+    open_gathering(folder, model, Duration::ZERO)
+}
+
+fn open_gathering(folder: &Path, model: Arc<Reader>, gather: Duration) -> Arc<Engine> {
     let library = folder.join("library");
     std::fs::create_dir_all(&library).unwrap();
     for room in 0..ROOMS {
@@ -119,7 +123,9 @@ fn open(folder: &Path, model: Arc<Reader>) -> Arc<Engine> {
         std::fs::write(library.join(format!("room-{room}.txt")), text).unwrap();
     }
     let parts = Parts { embedder: Arc::new(WordVectors), models: vec![model], clock: Arc::new(SystemClock) };
-    let engine = Engine::open(EngineSettings::new(folder.join("data")), parts).unwrap();
+    let mut settings = EngineSettings::new(folder.join("data"));
+    settings.batch.gather = gather;
+    let engine = Engine::open(settings, parts).unwrap();
     engine.ingest(&[library], IngestOptions::default(), &|_| {}).unwrap();
     engine
 }
@@ -224,6 +230,48 @@ fn tenants_and_filters_never_share_a_context_and_a_bad_question_fails_alone() {
         asked.contains("room 0?") && asked.contains("room 1?")
     });
     assert!(!mixed && requests.len() == 2);
+}
+
+#[test]
+fn questions_that_come_at_one_time_wait_for_each_other_unless_somebody_watches() {
+    for manner in [Manner::Obedient, Manner::Garbled] {
+        let folder = tempfile::tempdir().unwrap();
+        let reader = Reader::new(manner);
+        let engine = open_gathering(folder.path(), Arc::clone(&reader), Duration::from_millis(150));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let answered = |room: usize, whole: bool| {
+            let engine = Arc::clone(&engine);
+            runtime.spawn(async move {
+                let Ask { query, pinned, .. } = ask(room);
+                let sampling = Sampling { whole, ..Sampling::default() };
+                let mut answering = engine.answer(query, pinned, sampling).await.unwrap();
+                let mut text = String::new();
+                loop {
+                    match answering.events.next().await.unwrap().unwrap() {
+                        AnswerEvent::Text(more) => text.push_str(&more),
+                        AnswerEvent::Extra(_) => {}
+                        AnswerEvent::Done(answer) => {
+                            assert_eq!(answer.text, text);
+                            return Batched { decision: answering.decision, answer: *answer, together: 1 };
+                        }
+                    }
+                }
+            })
+        };
+        let watched = answered(ROOMS - 1, false);
+        let asked: Vec<_> = (0..8).map(|room| answered(room, true)).collect();
+        assert!(is_right(ROOMS - 1, &runtime.block_on(watched).unwrap()));
+        let alone = reader.asked().1;
+        for (room, answer) in asked.into_iter().enumerate() {
+            assert!(is_right(room, &runtime.block_on(answer).unwrap()), "room {room}");
+        }
+        let requests = reader.asked().1 - alone;
+        match manner {
+            Manner::Obedient => assert!(requests <= 4, "{requests} requests for 8 questions"),
+            _ => assert!(requests > 8, "each is asked again alone"),
+        }
+    }
 }
 
 fn describe(error: EngineError) -> (String, String) {

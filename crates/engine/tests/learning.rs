@@ -100,6 +100,7 @@ fn decision(number: u64, query: &Query, policy: &str, propensities: [f64; 3], ch
             depth: 3,
             context_tokens: 100,
             answerer: Answerer::Passages,
+            parameters: None,
         },
         prediction: Prediction {
             quality: 0.5,

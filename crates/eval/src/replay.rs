@@ -186,6 +186,7 @@ mod tests {
                         depth: 10,
                         context_tokens: 100,
                         answerer: Answerer::Passages,
+                        parameters: None,
                     },
                     prediction: Prediction {
                         quality: 0.5,

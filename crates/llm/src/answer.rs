@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use burnish_types::{ModelError, ModelEvent, Usage};
 use reqwest::Response;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::dialect::{Heard, Kind, Reply, Tokens, is_too_long};
+use crate::dialect::{Call, Heard, Kind, Reply, Tokens, is_too_long};
 use crate::endpoint::{Blame, chain};
 use crate::sse::EventParser;
 
@@ -46,6 +47,8 @@ pub(crate) struct Answer {
     /// Characters so far.
     written: usize,
     finish_reason: Option<String>,
+    /// Calls of functions so far, by the provider's numbers.
+    calls: Vec<Option<u64>>,
     tokens: Tokens,
     /// When usage and `[DONE]` are no longer waited for, once the answer is complete.
     tail: Option<Instant>,
@@ -78,6 +81,7 @@ impl Answer {
             speaking: false,
             written: 0,
             finish_reason: None,
+            calls: Vec::new(),
             tokens: Tokens::default(),
             tail: None,
             answered: false,
@@ -176,15 +180,22 @@ impl Answer {
     }
 
     fn hear(&mut self, heard: Heard) {
-        let Heard { text, extra, thinks, finish_reason, usage, last, .. } = heard;
+        let Heard { text, extra, calls, thinks, finish_reason, usage, last, .. } = heard;
         self.tokens.update(usage);
-        self.speaking |= !text.is_empty() || !extra.is_empty() || thinks;
+        self.speaking |= !text.is_empty() || !extra.is_empty() || !calls.is_empty() || thinks;
         self.written += text.chars().count();
-        if !text.is_empty() {
-            self.ready.push_back(Ok(ModelEvent::Text(text)));
+        match self.ready.back_mut() {
+            _ if text.is_empty() => {}
+            // What came together goes on together.
+            Some(Ok(ModelEvent::Text(before))) => before.push_str(&text),
+            _ => self.ready.push_back(Ok(ModelEvent::Text(text))),
         }
         if !extra.is_empty() {
             self.ready.push_back(Ok(ModelEvent::Extra(extra)));
+        }
+        for call in calls {
+            let delta = self.call(call);
+            self.ready.push_back(Ok(ModelEvent::Extra(delta)));
         }
         if let Some(reason) = finish_reason {
             self.finish_reason = Some(reason);
@@ -193,6 +204,22 @@ impl Answer {
         if last {
             self.complete();
         }
+    }
+
+    /// A piece of a call as OpenAI has it in a delta.
+    fn call(&mut self, call: Call) -> Map<String, Value> {
+        let Call { block, id, name, arguments } = call;
+        let known = block.and_then(|block| self.calls.iter().position(|known| *known == Some(block)));
+        let index = known.unwrap_or(self.calls.len());
+        let mut delta = json!({"index": index, "function": {"arguments": arguments}});
+        if known.is_none() {
+            self.calls.push(block);
+            // Not every provider names calls, and they are answered by their names.
+            delta["id"] = json!(id.unwrap_or_else(|| format!("call_{:016x}", fastrand::u64(..))));
+            delta["type"] = json!("function");
+            delta["function"]["name"] = json!(name.unwrap_or_default());
+        }
+        Map::from_iter([("tool_calls".to_owned(), json!([delta]))])
     }
 
     /// The body is over, cleanly or for `reason`.
@@ -261,6 +288,8 @@ impl Answer {
             return;
         }
         let reason = self.finish_reason.take().unwrap_or_else(|| "stop".to_owned());
+        let calls = !self.calls.is_empty() && reason == "stop";
+        let reason = if calls { "tool_calls".to_owned() } else { reason };
         let usage: Option<Usage> = self.tokens.usage();
         self.ready.push_back(Ok(ModelEvent::Finished { reason, usage }));
         self.over = true;

@@ -3,12 +3,14 @@
 mod anthropic;
 mod gemini;
 mod openai;
+mod tools;
 
 use burnish_types::{ModelRequest, Usage};
 use reqwest::Url;
 use serde_json::{Map, Value};
 
 pub(crate) use openai::{error_message, is_too_long};
+pub(crate) use tools::Call;
 
 /// Whose API an endpoint speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +144,8 @@ pub(crate) struct Heard {
     pub(crate) text: String,
     /// What is said beside text.
     pub(crate) extra: Map<String, Value>,
+    /// Calls of functions, where the provider has them otherwise than OpenAI.
+    pub(crate) calls: Vec<Call>,
     /// Whether the model thinks aloud in it, which is no part of the answer, but a sign of life.
     pub(crate) thinks: bool,
     /// Why the answer ends, in OpenAI's words.
@@ -189,19 +193,41 @@ enum Image<'a> {
 enum Part<'a> {
     Text(&'a str),
     Image(Image<'a>),
+    /// A call of a function, by the assistant.
+    Call(tools::Called<'a>),
+    /// What a call has come to.
+    Result {
+        call: &'a str,
+        words: String,
+    },
 }
 
 /// The role and the parts of a message as OpenAI's API has it, for providers that have it otherwise.
 fn parts(message: &Value) -> Result<(&str, Vec<Part<'_>>), String> {
     let role = message["role"].as_str().unwrap_or_default();
-    if !matches!(role, "system" | "developer" | "user" | "assistant") || !message["tool_calls"].is_null() {
-        return Err(no_such("calls of tools"));
-    }
-    let parts = match &message["content"] {
+    let mut parts = match &message["content"] {
         Value::String(text) => vec![Part::Text(text)],
         Value::Array(parts) => parts.iter().map(part).collect::<Result<_, _>>()?,
         _ => Vec::new(),
     };
+    match role {
+        "system" | "developer" | "user" => {}
+        "assistant" => {
+            // An empty text beside calls is refused.
+            parts.retain(|part| !matches!(part, Part::Text("")));
+            parts.extend(tools::calls(message)?.into_iter().map(Part::Call));
+        }
+        "tool" => {
+            let call = message["tool_call_id"].as_str().unwrap_or_default();
+            let text = |part: &Part<'_>| match part {
+                Part::Text(text) => Some((*text).to_owned()),
+                _ => None,
+            };
+            let words = parts.iter().filter_map(text).collect();
+            parts = vec![Part::Result { call, words }];
+        }
+        other => return Err(no_such(&format!("messages of the role `{other}`"))),
+    }
     Ok((role, parts))
 }
 
@@ -331,11 +357,76 @@ mod tests {
         let request = ModelRequest { verbatim: by_address, passthrough: Map::new(), ..request };
         assert!(Kind::Anthropic.body("m", &request, None).is_ok());
         assert!(Kind::Gemini.body("m", &request, None).unwrap_err().contains("`data:`"));
-        let calls = vec![json!({"role": "tool", "content": "7", "tool_call_id": "1"})];
-        let request = ModelRequest { verbatim: calls, ..request };
-        for kind in [Kind::Anthropic, Kind::Gemini] {
-            assert!(kind.body("m", &request, None).unwrap_err().contains("calls of tools"), "{kind:?}");
+    }
+
+    #[test]
+    fn tools_are_put_as_each_api_has_them() {
+        let schema = json!({"type": "object", "properties": {"of": {"type": "string"}}});
+        let tool = |name: &str| json!({"type": "function", "function": {"name": name, "description": "Finds.", "parameters": schema}});
+        let call = json!({"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{\"of\": \"it\"}"}});
+        let request = |choice: Value, verbatim: Vec<Value>| ModelRequest {
+            messages: vec![Message { role: Role::System, content: "s".to_owned() }],
+            passthrough: json!({"tools": [tool("find")], "tool_choice": choice}).as_object().unwrap().clone(),
+            verbatim,
+            ..ModelRequest::default()
+        };
+        let talk = vec![
+            json!({"role": "user", "content": "How long?"}),
+            json!({"role": "assistant", "content": "", "tool_calls": [call]}),
+            json!({"role": "tool", "tool_call_id": "c1", "content": "7"}),
+        ];
+        let one = json!({"type": "function", "function": {"name": "find"}});
+        for (choice, anthropic, gemini) in [
+            (json!("auto"), json!({"type": "auto"}), json!({"mode": "AUTO"})),
+            (json!("none"), json!({"type": "none"}), json!({"mode": "NONE"})),
+            (json!("required"), json!({"type": "any"}), json!({"mode": "ANY"})),
+            (
+                one,
+                json!({"type": "tool", "name": "find"}),
+                json!({"mode": "ANY", "allowedFunctionNames": ["find"]}),
+            ),
+        ] {
+            let request = request(choice, talk.clone());
+            let body = Kind::Anthropic.body("m", &request, None).unwrap();
+            assert_eq!(body["tool_choice"], anthropic);
+            assert_eq!(
+                body["tools"],
+                json!([{"name": "find", "description": "Finds.", "input_schema": schema}])
+            );
+            assert_eq!(
+                body["messages"],
+                json!([
+                    {"role": "user", "content": [{"type": "text", "text": "How long?"}]},
+                    {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "find", "input": {"of": "it"}}]},
+                    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "7"}]},
+                ])
+            );
+            let body = Kind::Gemini.body("m", &request, None).unwrap();
+            assert_eq!(body["toolConfig"], json!({"functionCallingConfig": gemini}));
+            let declaration =
+                json!({"name": "find", "description": "Finds.", "parametersJsonSchema": schema});
+            assert_eq!(body["tools"], json!([{"functionDeclarations": [declaration]}]));
+            assert_eq!(
+                body["contents"],
+                json!([
+                    {"role": "user", "parts": [{"text": "How long?"}]},
+                    {"role": "model", "parts": [{"functionCall": {"name": "find", "args": {"of": "it"}}}]},
+                    {"role": "user", "parts": [{"functionResponse": {"name": "find", "response": {"result": "7"}}}]},
+                ])
+            );
         }
+        let alone = request(json!("auto"), talk[2..].to_vec());
+        assert!(Kind::Gemini.body("m", &alone, None).unwrap_err().contains("no call"));
+        let mut custom = request(json!("auto"), talk.clone());
+        custom.passthrough["tools"][0]["type"] = json!("custom");
+        let mut at_once = request(json!("auto"), talk);
+        at_once.passthrough.insert("parallel_tool_calls".to_owned(), json!(false));
+        for kind in [Kind::Anthropic, Kind::Gemini] {
+            assert!(kind.body("m", &custom, None).unwrap_err().contains("no functions"), "{kind:?}");
+        }
+        let body = Kind::Anthropic.body("m", &at_once, None).unwrap();
+        assert_eq!(body["tool_choice"], json!({"type": "auto", "disable_parallel_tool_use": true}));
+        assert!(Kind::Gemini.body("m", &at_once, None).is_err());
     }
 
     #[test]

@@ -118,6 +118,6 @@ fn listen(flight: Arc<Flight>, pays: bool) -> ModelStream {
 
 /// Everything that two requests have to have in common; compared as a whole, so that no two are mixed up.
 fn key(request: &ModelRequest) -> String {
-    let ModelRequest { messages, max_tokens, temperature, whole, passthrough, verbatim } = request;
-    json!([messages, max_tokens, temperature, whole, passthrough, verbatim]).to_string()
+    let ModelRequest { messages, max_tokens, temperature, suggested, whole, passthrough, verbatim } = request;
+    json!([messages, max_tokens, temperature, suggested, whole, passthrough, verbatim]).to_string()
 }

@@ -71,7 +71,8 @@ impl Model {
             let session = || Session::new(self.chain.clone(), request.clone());
             self.flights.join(&request, session)
         } else {
-            let session = Session::new(self.chain.clone(), request);
+            // Boxed, since it changes hands with each event.
+            let session = Box::new(Session::new(self.chain.clone(), request));
             Box::pin(stream::unfold(session, |mut session| async {
                 session.next().await.map(|event| (event, session))
             }))

@@ -2,7 +2,7 @@
 //! request leaves behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use burnish_types::{
@@ -40,6 +40,8 @@ pub(crate) struct Pool {
     seen: Mutex<State>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Whether it has refused what the caller had not asked for, and answered without.
+    plain: AtomicBool,
 }
 
 struct State {
@@ -112,6 +114,7 @@ impl Pool {
             hedge: settings.hedge,
             permits: Arc::new(Semaphore::new(settings.limits.concurrent.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
+            plain: AtomicBool::new(false),
         })
     }
 
@@ -130,6 +133,21 @@ impl Pool {
             return refused(format!("its {bytes} bytes are more than the {most} that are allowed"));
         }
         Ok(())
+    }
+
+    /// Whether it refuses parameters that the caller has not asked for.
+    pub(crate) fn takes_no_suggestions(&self) -> bool {
+        self.plain.load(Ordering::Relaxed)
+    }
+
+    /// From now on it is asked as callers say.
+    pub(crate) fn suggest_nothing_more(&self) {
+        if !self.plain.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                model = self.name,
+                "it refuses suggested parameters, which are left out from now on"
+            );
+        }
     }
 
     /// A place among the requests under way, waited for within bounds.

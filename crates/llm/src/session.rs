@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use burnish_types::{BoxFuture, ModelError, ModelEvent, ModelRequest, Spending, Usage};
+use burnish_types::{BoxFuture, ModelError, ModelEvent, ModelRequest, Parameters, Spending, Usage};
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
@@ -31,6 +31,8 @@ pub(crate) struct Session {
     /// Which of them all the text so far came from.
     origin: Option<usize>,
     request: Arc<ModelRequest>,
+    /// Whether the model was asked with suggested parameters and would not have them, and by which of the chain.
+    unsuggested: Option<usize>,
     end: Instant,
     permit: Option<OwnedSemaphorePermit>,
     met: Vec<Met>,
@@ -86,6 +88,7 @@ impl Session {
             at: 0,
             origin: None,
             request: Arc::new(request),
+            unsuggested: None,
             end: Instant::now() + whole,
             permit: None,
             met,
@@ -189,6 +192,9 @@ impl Session {
             false => usage,
         });
         self.ready.push_back(Ok(ModelEvent::Spent(live.ticket.succeed(usage))));
+        if self.unsuggested == Some(self.at) {
+            self.pool().suggest_nothing_more();
+        }
         if self.request.whole {
             if !self.text.is_empty() {
                 self.ready.push_front(Ok(ModelEvent::Text(std::mem::take(&mut self.text))));
@@ -320,6 +326,9 @@ impl Session {
                 known = Known::Has(0);
             }
         }
+        if let Some(suggested) = request.suggested.filter(|_| self.suggests()) {
+            request = Arc::new(with(&request, suggested));
+        }
         let limit = pool.output_limit(&request);
         let left = match (limit, goes_on) {
             (Some(most), true) => {
@@ -375,12 +384,19 @@ impl Session {
             self.origin = None;
         }
         tracing::debug!(%error, tries = self.tries, "a try of a model was in vain");
+        let suggests = self.suggests();
         let met = &mut self.met[endpoint];
         met.failures += 1;
         match &error {
             // It would be too long for another endpoint, too; whoever asks can make it shorter.
             ModelError::TooLong { .. } => return Err(error),
             ModelError::OverBudget { .. } => return self.give_up(error),
+            ModelError::Refused { status: 400 | 422, .. } if suggests => {
+                // Some models know only parameters of their own, and they were not the caller's wish.
+                self.unsuggested = Some(self.at);
+                self.last = Some(error);
+                return Ok(());
+            }
             ModelError::Refused { status: 400 | 413 | 422, .. } => return self.give_up(error),
             ModelError::Refused { status: 401..=404, .. } | ModelError::Unsupported { .. } => {
                 met.barred = true
@@ -420,6 +436,12 @@ impl Session {
         self.permit = None;
         self.last = Some(error);
         Ok(())
+    }
+
+    /// Whether the model is asked with suggested parameters.
+    fn suggests(&self) -> bool {
+        let refused = self.unsuggested == Some(self.at) || self.pool().takes_no_suggestions();
+        self.request.suggested.is_some() && !refused
     }
 
     fn choose(&self) -> Choice {
@@ -500,6 +522,18 @@ impl Known {
                 Some(rest)
             }
         }
+    }
+}
+
+/// The request with what is suggested, where the caller has not said otherwise by any name.
+fn with(request: &ModelRequest, suggested: Parameters) -> ModelRequest {
+    let named =
+        ["max_completion_tokens", "max_tokens"].iter().any(|name| request.passthrough.contains_key(*name));
+    let most = if named { None } else { Some(suggested.max_tokens) };
+    ModelRequest {
+        max_tokens: request.max_tokens.or(most),
+        temperature: request.temperature.or(Some(suggested.temperature)),
+        ..request.clone()
     }
 }
 

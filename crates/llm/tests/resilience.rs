@@ -10,7 +10,8 @@ use burnish_llm::{
 };
 use burnish_test_provider::{Asked, Counts, Faults, Knobs, Provider, say};
 use burnish_types::{
-    LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Price, Role, Spending, Usage,
+    LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Parameters, Price, Role, Spending,
+    Usage,
 };
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -120,16 +121,33 @@ async fn every_api_is_spoken() {
         assert!(matches!(error, Some(ModelError::TooLong { .. })), "{kind:?}: {error:?}");
         provider.turn(knobs.clone());
 
-        // What others do not have is refused in words, and nothing is sent.
+        // Calls of functions come in OpenAI's words, and go back with what they have come to.
         let tool = json!({"type": "function", "function": {"name": "find", "parameters": {}}});
         let passthrough = object(json!({"tools": [tool], "tool_choice": "required"}));
+        let (told, error) =
+            ask(&model, ModelRequest { passthrough: passthrough.clone(), ..question.clone() }).await;
+        assert_eq!((error, told.end.unwrap().0.as_str()), (None, "tool_calls"), "{kind:?}");
+        let calls: Vec<&Value> = told.extra.iter().map(|extra| &extra["tool_calls"][0]).collect();
+        assert!(calls.iter().all(|call| call["index"] == 0), "{kind:?}: {calls:?}");
+        assert_eq!((&calls[0]["type"], &calls[0]["function"]["name"]), (&json!("function"), &json!("find")));
+        let words: String = calls.iter().filter_map(|call| call["function"]["arguments"].as_str()).collect();
+        assert_eq!(serde_json::from_str::<Value>(&words).unwrap(), json!({"of": "it"}), "{kind:?}");
+        let call = json!({"id": calls[0]["id"], "type": "function", "function": {"name": "find", "arguments": words}});
+        let verbatim = vec![
+            json!({"role": "user", "content": "How long?"}),
+            json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+            json!({"role": "tool", "tool_call_id": calls[0]["id"], "content": "thirty minutes"}),
+        ];
+        let (told, error) = ask(&model, ModelRequest { verbatim, ..question.clone() }).await;
+        assert_eq!((error, told.end.unwrap().0.as_str()), (None, "stop"), "{kind:?}");
+        assert!(!told.text.is_empty());
+
+        // What others do not have is refused in words, and nothing is sent.
         let sent = provider.counts().requests;
-        let (told, error) = ask(&model, ModelRequest { passthrough, ..question.clone() }).await;
+        let passthrough = object(json!({"logit_bias": {"50256": -100}}));
+        let (_, error) = ask(&model, ModelRequest { passthrough, ..question.clone() }).await;
         match kind {
-            Kind::OpenAi | Kind::Azure => {
-                assert_eq!(told.extra[0]["tool_calls"][0]["function"]["name"], "find");
-                assert_eq!(told.end.unwrap().0, "tool_calls");
-            }
+            Kind::OpenAi | Kind::Azure => assert_eq!(error, None),
             Kind::Anthropic | Kind::Gemini => {
                 assert!(matches!(&error, Some(ModelError::Unsupported { .. })), "{kind:?}: {error:?}");
                 assert_eq!(provider.counts().requests, sent);
@@ -214,6 +232,34 @@ async fn another_model_answers_in_its_place() {
         let error = Model::all(&[settings]).unwrap_err().to_string();
         assert!(error.contains(&format!("the fallback `{fallback}`")), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_suggested_is_taken_up_unless_the_caller_or_the_model_says_otherwise() {
+    let knobs = Knobs { tokens: (30, 30), ..Knobs::default() };
+    let provider = start(knobs.clone()).await;
+    let model = Model::new(&settings("one", &[&provider])).unwrap();
+    let suggested = Some(Parameters { max_tokens: 5, temperature: 0.0 });
+    let suggesting = ModelRequest { suggested, ..free("How long is it?") };
+    let reason = |told: Told| told.end.map(|(reason, _)| reason);
+    let (cut, error) = ask(&model, suggesting.clone()).await;
+    assert_eq!((reason(cut).as_deref(), error), (Some("length"), None));
+    for named in ["max_tokens", "max_completion_tokens"] {
+        let passthrough = object(json!({named: 40}));
+        let (whole, error) = ask(&model, ModelRequest { passthrough, ..suggesting.clone() }).await;
+        assert_eq!((reason(whole).as_deref(), error), (Some("stop"), None), "{named}");
+    }
+    provider.turn(Knobs { refused_fields: vec!["temperature".to_owned()], ..knobs.clone() });
+    let before = provider.counts();
+    for _ in 0..2 {
+        let (whole, error) = ask(&model, suggesting.clone()).await;
+        assert_eq!((reason(whole).as_deref(), error), (Some("stop"), None));
+    }
+    let after = provider.counts();
+    assert_eq!((after.requests - before.requests, after.refused - before.refused), (3, 1));
+    // What the caller wants is refused as ever.
+    let (_, error) = ask(&model, ModelRequest { temperature: Some(0.5), ..suggesting }).await;
+    assert!(matches!(error, Some(ModelError::Refused { status: 400, .. })), "{error:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Figures for Prometheus.
 
+use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -14,7 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::time::Instant;
+use tokio::runtime::Handle;
 
 use crate::app::App;
 
@@ -67,6 +69,44 @@ pub(crate) struct Metrics {
     quality: Quality,
     model: ModelFigures,
     cache: Cache,
+    process: Process,
+}
+
+/// What the process takes of the system, in the terms of Prometheus' client libraries, and of its runtime.
+#[derive(Default)]
+struct Process {
+    resident_memory: Gauge,
+    open_files: Gauge,
+    tasks: Gauge,
+}
+
+impl Process {
+    fn register(&self, registry: &mut Registry) {
+        registry.sub_registry_with_prefix("burnish").register(
+            "tasks",
+            "Asynchronous tasks that are alive",
+            self.tasks.clone(),
+        );
+        let process = registry.sub_registry_with_prefix("process");
+        let help = "Resident memory in bytes; 0 where the system does not tell";
+        process.register("resident_memory_bytes", help, self.resident_memory.clone());
+        process.register(
+            "open_fds",
+            "Open files and sockets; 0 where the system does not tell",
+            self.open_files.clone(),
+        );
+    }
+
+    fn look(&self) {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|line| line.split_whitespace().next()?.parse::<i64>().ok());
+        self.resident_memory.set(kibibytes.unwrap_or(0) * 1_024);
+        let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        self.open_files.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        self.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
+    }
 }
 
 /// What is seen of the endpoints of language models; counted there, and copied here when it is asked for.
@@ -142,7 +182,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let seconds: Seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
         let mut metrics = Self {
-            registry: Registry::with_prefix("burnish"),
+            registry: Registry::default(),
             requests: Family::default(),
             seconds,
             documents: Gauge::default(),
@@ -152,8 +192,10 @@ impl Default for Metrics {
             quality: Quality::default(),
             model: ModelFigures::default(),
             cache: Cache::default(),
+            process: Process::default(),
         };
-        let registry = &mut metrics.registry;
+        metrics.process.register(&mut metrics.registry);
+        let registry = metrics.registry.sub_registry_with_prefix("burnish");
         registry.register("http_requests", "Requests by route, method and status", metrics.requests.clone());
         registry.register(
             "http_request_seconds",
@@ -212,6 +254,7 @@ impl Metrics {
             self.quality.get_or_create(&label).set(prediction.quality);
         }
         endpoints.iter().for_each(|endpoint| self.model.take(endpoint));
+        self.process.look();
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);

@@ -12,6 +12,7 @@ mod fault;
 mod job;
 mod log;
 mod lookup;
+mod pace;
 mod record;
 mod requests;
 mod schema;

@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use burnish_types::StoreError;
 
 use crate::job::Reply;
+use crate::pace::Pace;
 use crate::writer::stopped;
+
+/// From one sync for several replies to the next.
+const SYNC_PACE: Duration = Duration::from_millis(4);
 
 /// Replies that may wait for the disk before the writing thread waits, too.
 const QUEUE: usize = 16_384;
@@ -75,9 +80,12 @@ struct Worker<S> {
 
 impl<S: FnMut() -> io::Result<()>> Worker<S> {
     fn serve(mut self, replies: &Receiver<Reply<()>>) {
+        let mut pace = Pace::new(SYNC_PACE);
         while let Ok(first) = replies.recv() {
             let mut group = vec![first];
+            pace.wait();
             group.extend(replies.try_iter().take(QUEUE));
+            pace.begin(group.len());
             let synced = self.sync();
             group.into_iter().for_each(|reply| reply(synced.clone()));
         }

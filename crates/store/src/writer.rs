@@ -3,7 +3,8 @@
 //!
 //! This is group commit (DeWitt et al., "Implementation techniques for main memory database systems", SIGMOD 1984, on
 //! recovery), twice: a commit costs about the same for one write as for a hundred, and so does a sync, during which
-//! the next commits go on. There is no delay: a write that waits alone is committed, and synced, alone.
+//! the next commits go on. A write that comes alone is committed, and synced, at once; where several came together, the
+//! next ones wait a moment for more, since otherwise a busy server would spend its time on commits of one or two.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,17 +12,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use burnish_types::{BoxFuture, Recorded, StoreError};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use crate::fault::{Access, Fault, sqlite_error};
 use crate::job::{Job, Reply, Task, Waiting};
+use crate::pace::Pace;
 use crate::syncer::Syncer;
 
 /// The most jobs of one commit.
 const GROUP: usize = 512;
+
+/// From one commit of several jobs to the next.
+const COMMIT_PACE: Duration = Duration::from_millis(1);
 
 /// Jobs that may wait before whoever brings the next one waits, too.
 const QUEUE: usize = 4_096;
@@ -163,9 +169,12 @@ struct Worker {
 
 impl Worker {
     fn serve(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        let mut pace = Pace::new(COMMIT_PACE);
         while let Ok(first) = jobs.recv() {
             let mut group = vec![first];
+            pace.wait();
             group.extend(jobs.try_iter().take(GROUP - 1));
+            pace.begin(group.len());
             if let Some(error) = self.syncer.failure() {
                 group = refuse_writes(group, &error);
             }
@@ -204,15 +213,10 @@ impl Worker {
     /// Runs all of `group` in one transaction, each job in a savepoint of its own.
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Uncommitted> {
         let behavior = TransactionBehavior::Immediate;
-        let mut transaction =
+        let transaction =
             self.connection.transaction_with_behavior(behavior).map_err(Uncommitted::NotBegun)?;
         for job in group {
-            let savepoint = transaction.savepoint().map_err(Uncommitted::RolledBack)?;
-            match job.run(&savepoint) {
-                true => savepoint.commit().map_err(Uncommitted::RolledBack)?,
-                // Rolls back to where the job began.
-                false => drop(savepoint),
-            }
+            run_apart(job.as_mut(), &transaction).map_err(Uncommitted::RolledBack)?;
             // SQLite gives up the whole transaction after some errors, a full disk among them.
             if transaction.is_autocommit() {
                 return Err(Uncommitted::Abandoned);
@@ -222,6 +226,20 @@ impl Worker {
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Runs a job in a savepoint of its own. Compiled once, since there is one a job.
+fn run_apart(job: &mut dyn Job, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let run = |statement: &str| transaction.prepare_cached(statement)?.execute([]);
+    run("SAVEPOINT job")?;
+    // After some errors SQLite has given up the whole transaction, and the savepoint with it.
+    if !job.run(transaction) && !transaction.is_autocommit() {
+        run("ROLLBACK TO job")?;
+    }
+    if !transaction.is_autocommit() {
+        run("RELEASE job")?;
+    }
+    Ok(())
 }
 
 /// Fails what would write, and returns the rest.

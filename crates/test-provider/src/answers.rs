@@ -105,7 +105,9 @@ impl Asked {
             system.map(|system| ("system".to_owned(), plain(system))).into_iter().chain(said).collect();
         let prefix = prefix(&mut messages);
         let varies = request["temperature"].as_f64().is_some_and(|free| free > 0.0);
-        Self { messages, max_tokens: request["max_tokens"].as_u64(), varies, prefix, tool: None }
+        let tool = (request["tool_choice"]["type"] == "any")
+            .then(|| list(&request["tools"]).first().map(|tool| word(&tool["name"])));
+        Self { messages, max_tokens: request["max_tokens"].as_u64(), varies, prefix, tool: tool.flatten() }
     }
 
     /// What a request of Gemini's `generateContent` asks.
@@ -118,6 +120,9 @@ impl Asked {
             (role.to_owned(), parts(content))
         });
         let settings = &request["generationConfig"];
+        let declarations = &request["tools"][0]["functionDeclarations"];
+        let tool = (request["toolConfig"]["functionCallingConfig"]["mode"] == "ANY")
+            .then(|| list(declarations).first().map(|declaration| word(&declaration["name"])));
         Self {
             messages: system
                 .map(|system| ("system".to_owned(), parts(system)))
@@ -127,7 +132,7 @@ impl Asked {
             max_tokens: settings["maxOutputTokens"].as_u64(),
             varies: settings["temperature"].as_f64().is_some_and(|free| free > 0.0),
             prefix: String::new(),
-            tool: None,
+            tool: tool.flatten(),
         }
     }
 

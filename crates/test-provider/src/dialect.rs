@@ -57,14 +57,21 @@ impl Dialect {
                     "usage": openai_usage(said),
                 })
             }
-            Self::Anthropic => json!({
-                "id": "msg_test", "type": "message", "role": "assistant", "model": model,
-                "content": [{"type": "text", "text": text}], "stop_reason": anthropic_reason(said),
-                "usage": {"input_tokens": said.prompt_tokens, "output_tokens": said.tokens.len()},
-            }),
-            Self::Gemini => {
+            Self::Anthropic => {
+                let (block, reason) = match tool {
+                    Some(name) => (anthropic_call(name, json!({"of": "it"})), "tool_use"),
+                    None => (json!({"type": "text", "text": text}), anthropic_reason(said)),
+                };
                 json!({
-                    "candidates": [gemini_candidate(&text, Some(gemini_reason(said)))],
+                    "id": "msg_test", "type": "message", "role": "assistant", "model": model,
+                    "content": [block], "stop_reason": reason,
+                    "usage": {"input_tokens": said.prompt_tokens, "output_tokens": said.tokens.len()},
+                })
+            }
+            Self::Gemini => {
+                let part = tool.map_or_else(|| json!({"text": text}), gemini_call);
+                json!({
+                    "candidates": [gemini_candidate(part, Some(gemini_reason(said)))],
                     "usageMetadata": gemini_usage(said),
                 })
             }
@@ -80,7 +87,10 @@ impl Dialect {
                     "id": "msg_test", "type": "message", "role": "assistant", "content": [], "model": request["model"],
                     "stop_reason": null, "usage": {"input_tokens": said.prompt_tokens, "output_tokens": 1},
                 });
-                let block = json!({"type": "text", "text": ""});
+                let block = match tool {
+                    Some(name) => anthropic_call(name, json!({})),
+                    None => json!({"type": "text", "text": ""}),
+                };
                 let first = vec![
                     named(json!({"type": "message_start", "message": message})),
                     named(json!({"type": "content_block_start", "index": 0, "content_block": block})),
@@ -90,23 +100,35 @@ impl Dialect {
                     let delta = json!({"type": "text_delta", "text": token});
                     named(json!({"type": "content_block_delta", "index": 0, "delta": delta}))
                 };
+                let argument = |part: &&str| {
+                    let delta = json!({"type": "input_json_delta", "partial_json": part});
+                    named(json!({"type": "content_block_delta", "index": 0, "delta": delta}))
+                };
+                let (pieces, reason) = match tool {
+                    Some(_) => (["{\"of\": ", "\"it\"}"].iter().map(argument).collect(), "tool_use"),
+                    None => (said.tokens.iter().map(piece).collect(), anthropic_reason(said)),
+                };
                 let last = vec![
                     named(json!({"type": "content_block_stop", "index": 0})),
                     named(json!({
-                        "type": "message_delta", "delta": {"stop_reason": anthropic_reason(said)},
+                        "type": "message_delta", "delta": {"stop_reason": reason},
                         "usage": {"output_tokens": said.tokens.len()},
                     })),
                     named(json!({"type": "message_stop"})),
                 ];
-                [first, said.tokens.iter().map(piece).collect(), last]
+                [first, pieces, last]
             }
             Self::Gemini => {
-                let piece = |token: &String| event(&json!({"candidates": [gemini_candidate(token, None)]}));
+                let piece = |part: Value| event(&json!({"candidates": [gemini_candidate(part, None)]}));
                 let last = json!({
-                    "candidates": [gemini_candidate("", Some(gemini_reason(said)))],
+                    "candidates": [gemini_candidate(json!({"text": ""}), Some(gemini_reason(said)))],
                     "usageMetadata": gemini_usage(said),
                 });
-                [Vec::new(), said.tokens.iter().map(piece).collect(), vec![event(&last)]]
+                let pieces = match tool {
+                    Some(name) => vec![piece(gemini_call(name))],
+                    None => said.tokens.iter().map(|token| piece(json!({"text": token}))).collect(),
+                };
+                [Vec::new(), pieces, vec![event(&last)]]
             }
         }
     }
@@ -156,7 +178,8 @@ fn openai_events(request: &Value, said: &Said, tool: Option<&str>) -> [Vec<Strin
 }
 
 fn call(name: &str) -> Value {
-    json!({"id": "call_test", "type": "function", "function": {"name": name, "arguments": "{}"}})
+    let arguments = "{\"of\": \"it\"}";
+    json!({"id": "call_test", "type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
 fn openai_usage(said: &Said) -> Value {
@@ -172,8 +195,16 @@ fn gemini_reason(said: &Said) -> &'static str {
     if said.finish_reason == "length" { "MAX_TOKENS" } else { "STOP" }
 }
 
-fn gemini_candidate(text: &str, reason: Option<&str>) -> Value {
-    let content = json!({"role": "model", "parts": [{"text": text}]});
+fn anthropic_call(name: &str, input: Value) -> Value {
+    json!({"type": "tool_use", "id": "call_test", "name": name, "input": input})
+}
+
+fn gemini_call(name: &str) -> Value {
+    json!({"functionCall": {"name": name, "args": {"of": "it"}}})
+}
+
+fn gemini_candidate(part: Value, reason: Option<&str>) -> Value {
+    let content = json!({"role": "model", "parts": [part]});
     match reason {
         Some(reason) => json!({"index": 0, "content": content, "finishReason": reason}),
         None => json!({"index": 0, "content": content}),

@@ -22,6 +22,8 @@ pub struct Knobs {
     pub retry_after: Option<u64>,
     /// The longest prompt in tokens; longer ones are refused as such.
     pub context_tokens: Option<u64>,
+    /// Fields of a request's body that it is refused for.
+    pub refused_fields: Vec<String>,
     /// The key that requests must bring.
     pub key: Option<String>,
     /// Whether connections are closed as soon as they come, and requests on open ones left unanswered.
@@ -39,6 +41,7 @@ impl Default for Knobs {
             faults: Faults::default(),
             retry_after: None,
             context_tokens: None,
+            refused_fields: Vec::new(),
             key: None,
             dead: false,
         }

@@ -147,6 +147,10 @@ async fn complete(
         let message = "This model's maximum context length is exceeded: prompt is too long";
         return refuse(connection, shared, dialect, 400, message, "context_length_exceeded").await;
     }
+    if let Some(field) = knobs.refused_fields.iter().find(|field| !body[field.as_str()].is_null()) {
+        let message = format!("Unsupported parameter: '{field}'");
+        return refuse(connection, shared, dialect, 400, &message, "unsupported_parameter").await;
+    }
     let mut lots = Lots::new(knobs.seed.wrapping_mul(31).wrapping_add(number));
     match knobs.faults.at(lots.share()) {
         Some(Fault::Hang) => {

@@ -136,6 +136,13 @@ pub enum AnswerOrigin {
     Broken,
 }
 
+impl AnswerOrigin {
+    /// Whether it is the plan, to its end.
+    pub fn is_plan(&self) -> bool {
+        *self == Self::Plan
+    }
+}
+
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
@@ -161,7 +168,7 @@ pub struct Answer {
     /// Why the text ends: `stop`, or what else a model's provider said, such as `length`.
     pub finish_reason: String,
     /// What it came from.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "AnswerOrigin::is_plan")]
     pub origin: AnswerOrigin,
     /// When it was complete.
     pub at: Timestamp,

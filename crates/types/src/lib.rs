@@ -33,6 +33,8 @@ pub use model::{
 };
 pub use money::Money;
 pub use outcome::{Judgement, Outcome};
-pub use plan::{Answerer, CacheChoice, CacheKind, Candidate, Decision, Plan, Prediction, Strategy};
+pub use plan::{
+    Answerer, CacheChoice, CacheKind, Candidate, Decision, Parameters, Plan, Prediction, Strategy,
+};
 pub use query::{Query, QueryFeatures, UserContext};
 pub use store::{ChangeSet, LoggedOutcome, Recorded, Store, StoreError, StoredDecision, Totals};

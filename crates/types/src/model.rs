@@ -8,7 +8,7 @@ use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Money, Timestamp, Usage};
+use crate::{Money, Parameters, Timestamp, Usage};
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -46,6 +46,8 @@ pub struct ModelRequest {
     pub max_tokens: Option<u32>,
     /// From 0 (precise) to 2 (free).
     pub temperature: Option<f32>,
+    /// What of both to take where the caller has not said; left out for models that refuse it.
+    pub suggested: Option<Parameters>,
     /// Whether nothing is shown before the end, so that an answer that breaks off can be begun anew.
     pub whole: bool,
     /// What else OpenAI's API knows, such as `tools` and `response_format`, in its words.

@@ -41,6 +41,15 @@ pub enum Answerer {
     Model(String),
 }
 
+/// How a language model is to write, where the caller does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// The most tokens to write.
+    pub max_tokens: u32,
+    /// From 0 (precise) to 2 (free).
+    pub temperature: f32,
+}
+
 /// Everything that will be done for one query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -52,6 +61,9 @@ pub struct Plan {
     pub context_tokens: u32,
     /// Who writes the answer.
     pub answerer: Answerer,
+    /// How a language model is to write, where that is left to the planner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Parameters>,
 }
 
 /// What is expected of a plan. Quality lies in [0, 1]; the deviation is of its estimate.

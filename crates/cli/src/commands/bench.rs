@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Context;
+use super::programs::{memory_mib, worded};
 use crate::config::EmbeddingConfig;
 use crate::{output, parts};
 
@@ -108,15 +109,12 @@ fn run_peer(command: &str, model: &Path, passages: &[String]) -> Result<PeerFigu
         writeln!(file, "{}", serde_json::to_string(passage)?)?;
     }
     file.flush()?;
-    let mut words = command.split_whitespace();
-    let program = words.next().context("--peer is empty")?;
-    let peer = Command::new(program)
-        .args(words)
+    let peer = worded(command)?
         .arg(model)
         .arg(file.path())
         .stderr(Stdio::inherit())
         .output()
-        .with_context(|| format!("the peer `{program}` cannot be started"))?;
+        .with_context(|| format!("the peer `{command}` cannot be started"))?;
     if !peer.status.success() {
         bail!("the peer `{command}` failed with {}", peer.status);
     }
@@ -190,13 +188,6 @@ pub(crate) fn ingest(context: &Context, paths: &[PathBuf]) -> Result<()> {
 /// The most memory that this process has had in use (`VmHWM`), in mebibytes.
 fn peak_memory_mib() -> f64 {
     memory_mib("self", "VmHWM:")
-}
-
-/// A figure of `/proc/PROCESS/status`, in mebibytes; 0 where the system has none.
-pub(crate) fn memory_mib(process: &str, figure: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(figure));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0) / 1_024.0
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {

@@ -1,7 +1,5 @@
 //! `burnish bench search`: hybrid search over HTTP against the bare engines, in one run.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +10,8 @@ use burnish_types::{EmbedError, Embedder, Embedding, Filter, LexicalIndex, Syste
 use serde_json::{Value, json};
 
 use super::Context;
-use super::bench::{median, memory_mib, quantile};
+use super::bench::{median, quantile};
+use super::programs::{Program, memory_mib, serving};
 use crate::{output, parts};
 
 const TOP_K: usize = 10;
@@ -66,20 +65,6 @@ impl ClusteredVectors {
     }
 }
 
-/// A running `burnish serve`; it ends with this value.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 pub(crate) fn run(context: &Context, chunks: usize, queries: usize, seed: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
@@ -93,10 +78,9 @@ pub(crate) fn run(context: &Context, chunks: usize, queries: usize, seed: u64) -
     output::note("timing the bare engines");
     let bare = bare(&data, encoder.as_ref(), &questions)?;
     output::note("timing hybrid search over HTTP");
-    let server = start(context, &data)?;
-    let ready = server.1;
-    let served = served(&server.0.address, &questions)?;
-    let memory = memory_mib(&server.0.process.id().to_string(), "VmRSS:");
+    let (server, ready) = start(context, &data)?;
+    let served = served(server.text("listening")?, &questions)?;
+    let memory = memory_mib(&server.id().to_string(), "VmRSS:");
     drop(server);
 
     let ratio = served.0 / (bare.0 + bare.1);
@@ -174,23 +158,11 @@ fn bare(data: &std::path::Path, encoder: &dyn Embedder, questions: &[String]) ->
 }
 
 /// Starts the server, and says after how many milliseconds it was ready.
-fn start(context: &Context, data: &std::path::Path) -> Result<(Server, f64)> {
+fn start(context: &Context, data: &std::path::Path) -> Result<(Program, f64)> {
     let started = Instant::now();
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--json").arg("--data").arg(data).args(["serve", "--listen", "127.0.0.1:0"]);
-    if let crate::config::EmbeddingConfig::Local { path, .. } = &context.config.embedding {
-        command.env("BURNISH_EMBEDDING_PATH", path);
-    }
-    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let stdout = process.stdout.take().context("the server has no stdout")?;
-    let mut server = Server { process, address: String::new() };
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?;
-    let listening: Value = serde_json::from_str(&line).context("the server did not say where it listens")?;
-    server.address =
-        listening["listening"].as_str().context("the server did not say where it listens")?.to_owned();
-    let ready = reqwest::blocking::get(format!("http://{}/readyz", server.address))?.error_for_status();
-    ready?;
+    let server = Program::start(&mut serving(context, data, None)?)?;
+    let ready = reqwest::blocking::get(format!("http://{}/readyz", server.text("listening")?))?;
+    ready.error_for_status()?;
     Ok((server, started.elapsed().as_secs_f64() * 1_000.0))
 }
 

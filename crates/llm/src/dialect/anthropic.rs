@@ -3,6 +3,7 @@
 use burnish_types::{ModelRequest, Role};
 use serde_json::{Map, Value, json};
 
+use super::tools::{self, Call, Called, Choice, Function};
 use super::{Heard, Image, Part, Reply, Tokens, no_such, parts};
 
 /// The API wants a limit; this is one where the caller has none.
@@ -33,7 +34,7 @@ pub(super) fn body(model: &str, request: &ModelRequest, begun: Option<&str>) -> 
         match role {
             "system" | "developer" => system.extend(parts.iter().filter_map(|part| match part {
                 Part::Text(text) => Some((*text).to_owned()),
-                Part::Image(_) => None,
+                _ => None,
             })),
             role => add(role, parts.iter().map(content).collect()),
         }
@@ -79,6 +80,10 @@ fn content(part: &Part<'_>) -> Value {
         Part::Image(Image::Bytes { kind, base64 }) => {
             json!({"type": "image", "source": {"type": "base64", "media_type": kind, "data": base64}})
         }
+        Part::Call(Called { id, name, arguments }) => {
+            json!({"type": "tool_use", "id": id, "name": name, "input": arguments})
+        }
+        Part::Result { call, words } => json!({"type": "tool_result", "tool_use_id": call, "content": words}),
     }
 }
 
@@ -97,9 +102,38 @@ fn passed(fields: &Map<String, Value>) -> Result<Map<String, Value>, String> {
             "user" => {
                 passed.insert("metadata".to_owned(), json!({"user_id": value}));
             }
+            "tools" => {
+                let tool = |function: Function<'_>| {
+                    let Function { name, description, parameters } = function;
+                    let mut tool = json!({"name": name, "input_schema": parameters});
+                    if let Some(description) = description {
+                        tool["description"] = json!(description);
+                    }
+                    tool
+                };
+                let tools: Vec<Value> = tools::functions(value)?.into_iter().map(tool).collect();
+                passed.insert("tools".to_owned(), json!(tools));
+            }
+            "tool_choice" => {
+                let choice = match tools::choice(value)? {
+                    Choice::Auto => json!({"type": "auto"}),
+                    Choice::None => json!({"type": "none"}),
+                    Choice::Any => json!({"type": "any"}),
+                    Choice::One(name) => json!({"type": "tool", "name": name}),
+                };
+                passed.insert(name.clone(), choice);
+            }
+            // Part of the choice here, and looked at below.
+            "parallel_tool_calls" => {}
             // What changes nothing in the answer.
             "seed" | "store" | "metadata" | "max_tokens" | "max_completion_tokens" => {}
             other => return Err(no_such(&format!("`{other}`"))),
+        }
+    }
+    if fields.get("parallel_tool_calls") == Some(&json!(false)) && passed.contains_key("tools") {
+        let choice = passed.entry("tool_choice").or_insert_with(|| json!({"type": "auto"}));
+        if choice["type"] != "none" {
+            choice["disable_parallel_tool_use"] = json!(true);
         }
     }
     Ok(passed)
@@ -112,11 +146,18 @@ pub(super) fn read(event: &str) -> Result<Reply, serde_json::Error> {
     match value["type"].as_str() {
         Some("message_start") => heard.usage = tokens(&value["message"]["usage"], false),
         Some("content_block_start") => {
-            heard.text = string(&value["content_block"]["text"]);
+            let block = &value["content_block"];
+            heard.text = string(&block["text"]);
+            heard.calls.extend(called(block, value["index"].as_u64(), String::new()));
         }
         Some("content_block_delta") => {
-            heard.text = string(&value["delta"]["text"]);
-            heard.thinks = value["delta"]["type"] == "thinking_delta";
+            let delta = &value["delta"];
+            heard.text = string(&delta["text"]);
+            heard.thinks = delta["type"] == "thinking_delta";
+            if delta["type"] == "input_json_delta" {
+                let (block, arguments) = (value["index"].as_u64(), string(&delta["partial_json"]));
+                heard.calls.push(Call { block, arguments, ..Call::default() });
+            }
         }
         Some("message_delta") => {
             heard.usage = tokens(&value["usage"], true);
@@ -126,6 +167,8 @@ pub(super) fn read(event: &str) -> Result<Reply, serde_json::Error> {
         Some("message") => {
             let blocks = value["content"].as_array().map_or(&[][..], Vec::as_slice);
             heard.text = blocks.iter().map(|block| string(&block["text"])).collect();
+            heard.calls =
+                blocks.iter().filter_map(|block| called(block, None, block["input"].to_string())).collect();
             heard.usage = tokens(&value["usage"], true);
             heard.finish_reason = value["stop_reason"].as_str().map(reason);
         }
@@ -149,6 +192,13 @@ pub(super) fn read(event: &str) -> Result<Reply, serde_json::Error> {
     Ok(Reply::Heard(heard))
 }
 
+/// The call that a block begins or is.
+fn called(block: &Value, number: Option<u64>, arguments: String) -> Option<Call> {
+    let text = |name: &str| block[name].as_str().map(str::to_owned);
+    let call = Call { block: number, id: text("id"), name: text("name"), arguments };
+    (block["type"] == "tool_use").then_some(call)
+}
+
 fn tokens(usage: &Value, written: bool) -> Tokens {
     let count = |name: &str| usage[name].as_u64();
     // What was read from or written to the cache is not among the input's tokens.
@@ -169,6 +219,7 @@ fn reason(reason: &str) -> String {
         "end_turn" | "stop_sequence" => "stop",
         "max_tokens" | "model_context_window_exceeded" => "length",
         "refusal" => "content_filter",
+        "tool_use" => "tool_calls",
         other => other,
     }
     .to_owned()

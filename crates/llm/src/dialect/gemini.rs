@@ -1,8 +1,11 @@
 //! Gemini's `streamGenerateContent` on the wire.
 
+use std::collections::HashMap;
+
 use burnish_types::{ModelRequest, Role};
 use serde_json::{Map, Value, json};
 
+use super::tools::{self, Call, Called, Choice, Function};
 use super::{Heard, Image, Part, Reply, Tokens, no_such, parts};
 
 /// What is asked.
@@ -22,9 +25,10 @@ pub(super) fn body(request: &ModelRequest, begun: Option<&str>) -> Result<Value,
             Role::Assistant => contents.push(turn("assistant", vec![part])),
         }
     }
+    let names = tools::names(&request.verbatim);
     for message in &request.verbatim {
         let (role, parts) = parts(message)?;
-        let parts = parts.iter().map(content).collect::<Result<Vec<_>, _>>()?;
+        let parts = parts.iter().map(|part| content(part, &names)).collect::<Result<Vec<_>, _>>()?;
         match role {
             "system" | "developer" => system.extend(parts),
             role => contents.push(turn(role, parts)),
@@ -34,6 +38,7 @@ pub(super) fn body(request: &ModelRequest, begun: Option<&str>) -> Result<Value,
         contents.push(turn("assistant", vec![json!({"text": begun})]));
     }
     let mut settings = passed(&request.passthrough)?;
+    let tools = tools_of(&request.passthrough)?;
     if let Some(most) = request.max_tokens {
         settings.insert("maxOutputTokens".to_owned(), json!(most));
     }
@@ -44,14 +49,55 @@ pub(super) fn body(request: &ModelRequest, begun: Option<&str>) -> Result<Value,
     if !system.is_empty() {
         body["systemInstruction"] = json!({"parts": system});
     }
+    for (name, value) in tools {
+        body[name] = value;
+    }
     Ok(body)
 }
 
-fn content(part: &Part<'_>) -> Result<Value, String> {
+/// The fields that say which functions may be called, and which are to be.
+fn tools_of(fields: &Map<String, Value>) -> Result<Vec<(&'static str, Value)>, String> {
+    let mut told = Vec::new();
+    if let Some(tools) = fields.get("tools") {
+        let declaration = |function: Function<'_>| {
+            let Function { name, description, parameters } = function;
+            let mut declaration = json!({"name": name, "parametersJsonSchema": parameters});
+            if let Some(description) = description {
+                declaration["description"] = json!(description);
+            }
+            declaration
+        };
+        let declarations: Vec<Value> = tools::functions(tools)?.into_iter().map(declaration).collect();
+        told.push(("tools", json!([{"functionDeclarations": declarations}])));
+    }
+    if let Some(choice) = fields.get("tool_choice") {
+        let mode = match tools::choice(choice)? {
+            Choice::Auto => json!({"mode": "AUTO"}),
+            Choice::None => json!({"mode": "NONE"}),
+            Choice::Any => json!({"mode": "ANY"}),
+            Choice::One(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+        };
+        told.push(("toolConfig", json!({"functionCallingConfig": mode})));
+    }
+    Ok(told)
+}
+
+fn content(part: &Part<'_>, names: &HashMap<&str, &str>) -> Result<Value, String> {
     match part {
         Part::Text(text) => Ok(json!({"text": text})),
         Part::Image(Image::Bytes { kind, base64 }) => {
             Ok(json!({"inlineData": {"mimeType": kind, "data": base64}}))
+        }
+        Part::Call(Called { name, arguments, .. }) => {
+            Ok(json!({"functionCall": {"name": name, "args": arguments}}))
+        }
+        Part::Result { call, words } => {
+            let name = names.get(call).ok_or("a result of a tool belongs to no call of the conversation")?;
+            let response = match serde_json::from_str(words) {
+                Ok(Value::Object(response)) => Value::Object(response),
+                _ => json!({"result": words}),
+            };
+            Ok(json!({"functionResponse": {"name": name, "response": response}}))
         }
         Part::Image(Image::Address(_)) => Err(no_such("images by their address (instead of `data:`)")),
     }
@@ -80,6 +126,9 @@ fn passed(fields: &Map<String, Value>) -> Result<Map<String, Value>, String> {
             },
             // What changes nothing in the answer.
             "user" | "store" | "metadata" | "max_tokens" | "max_completion_tokens" => continue,
+            // They stand beside the settings. Several calls at once cannot be forbidden here.
+            "tools" | "tool_choice" => continue,
+            "parallel_tool_calls" if value == &json!(true) => continue,
             other => return Err(no_such(&format!("`{other}`"))),
         };
         passed.insert(name.to_owned(), value);
@@ -111,6 +160,7 @@ pub(super) fn read(text: &str) -> Result<Reply, serde_json::Error> {
     Ok(Reply::Heard(Heard {
         text: words.collect(),
         extra: Map::new(),
+        calls: parts.iter().filter_map(called).collect(),
         thinks: parts.iter().any(|part| thought(&part)),
         finish_reason: candidate["finishReason"].as_str().map(reason),
         usage: Tokens {
@@ -121,6 +171,17 @@ pub(super) fn read(text: &str) -> Result<Reply, serde_json::Error> {
         last: false,
         answers: candidate.is_object() || usage.is_object(),
     }))
+}
+
+/// The call that a part is, which always comes whole.
+fn called(part: &Value) -> Option<Call> {
+    let call = part.get("functionCall")?;
+    let arguments = match &call["args"] {
+        Value::Null => "{}".to_owned(),
+        arguments => arguments.to_string(),
+    };
+    let text = |name: &str| call[name].as_str().map(str::to_owned);
+    Some(Call { block: None, id: text("id"), name: text("name"), arguments })
 }
 
 fn reason(reason: &str) -> String {

@@ -19,6 +19,12 @@ pub(crate) struct Plan {
     pub(crate) context_tokens: u32,
     /// A model's name, `extractive`, or `passages` where nobody writes.
     pub(crate) answerer: String,
+    /// The most tokens that a model is told to write, where the caller does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_tokens: Option<u32>,
+    /// The temperature that it is told, where the caller does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) temperature: Option<f32>,
 }
 
 impl From<&inside::Plan> for Plan {
@@ -28,6 +34,8 @@ impl From<&inside::Plan> for Plan {
             depth: plan.depth,
             context_tokens: plan.context_tokens,
             answerer: answerer_name(&plan.answerer).to_owned(),
+            max_tokens: plan.parameters.map(|parameters| parameters.max_tokens),
+            temperature: plan.parameters.map(|parameters| parameters.temperature),
         }
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn decision(id: RequestId) -> Decision {
         depth: 50,
         context_tokens: 2_000,
         answerer: Answerer::Model("small".to_owned()),
+        parameters: None,
     };
     let prediction = Prediction {
         quality: 0.1 + 0.2,

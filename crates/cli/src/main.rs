@@ -12,7 +12,7 @@ use clap::Parser;
 
 /// A request makes hundreds of small allocations, on whatever thread takes it up.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // A PDF is parsed in a process of its own, which is this program called again.

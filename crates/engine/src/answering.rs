@@ -67,6 +67,8 @@ pub(crate) struct Ending {
     shown: usize,
     /// Whether the plan looked at any document.
     consulted: bool,
+    /// Whether somebody else than the plan says how long the answer may be.
+    limited: bool,
     /// Why passages were not found as planned, where they were not.
     degraded: Option<String>,
     /// What finding the passages took of a model.
@@ -95,6 +97,8 @@ impl Ending {
         let strategy = decision.choice().map(|choice| &choice.plan.strategy);
         Self {
             consulted: strategy.is_none_or(|strategy| engine.consults_documents(strategy)),
+            // Of several answers at once nobody knows how long each would have been.
+            limited: true,
             engine: Arc::clone(engine),
             decision,
             recorded,
@@ -158,6 +162,9 @@ impl Engine {
         let suggested = plan.and_then(|plan| plan.parameters);
         let mut ending = Ending::new(self, retrieved, pending);
         let consulted = ending.consulted;
+        let names = ["max_tokens", "max_completion_tokens"];
+        ending.limited = sampling.max_tokens.is_some()
+            || names.iter().any(|name| sampling.passthrough.contains_key(*name));
         let events = match self.model_of(&answerer) {
             Some(model) if !evidence.is_empty() || !consulted => {
                 let passages = consulted.then_some((evidence.as_slice(), context_tokens));
@@ -424,12 +431,16 @@ fn written(text: String, ending: &Ending) -> Written {
 
 /// Waits until the decision is durable, sends the answer after it, and hands the whole out.
 pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
-    let consulted = ending.consulted;
+    let (consulted, limited) = (ending.consulted, ending.limited);
+    // Without what finding the passages took.
+    let wrote = if written.origin.is_plan() { written.spent.usage.output_tokens } else { 0 };
     let Closed { engine, decision, recorded, pending, answer } = close(ending, written);
     recorded.durable.await?;
     // Under way once called; whoever reads the decision waits for it.
     drop(engine.store.record_answer(decision.id, answer.clone()));
-    engine.lengths.observe(&decision.features, &answer);
+    if !limited {
+        engine.lengths.observe(&decision.features, wrote, &answer.finish_reason);
+    }
     if answer.origin.is_plan()
         && let Some(value) = support(&answer)
     {
@@ -445,7 +456,7 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
 
 /// What goes to whoever asked in place of an answer that broke off. What was said, and what it took, is recorded.
 fn broken(ending: Ending, text: String, error: ModelError, tries: Vec<Spending>) -> EngineError {
-    if !tries.is_empty() || !text.is_empty() {
+    if !tries.is_empty() || !ending.spent.tries.is_empty() || !text.is_empty() {
         let written = Written {
             found: false,
             spent: Spent::in_vain(tries),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use burnish_types::{
     Answer, Answerer, ChunkId, Decision, Embedding, Evidence, Filter, LanguageModel, ModelRequest, Money,
-    Query, Usage,
+    Parameters, Query, Usage,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,8 @@ struct Common<'a> {
     tenant: Option<&'a str>,
     filter: &'a Filter,
     temperature: Option<f32>,
+    /// Whether the answer has a bound.
+    bounded: bool,
 }
 
 impl Engine {
@@ -109,13 +111,14 @@ impl Engine {
                 Err(error) => done.push((place, Err(error))),
             }
         }
-        stream::iter(done).chain(self.answer_open(open).await)
+        stream::iter(done).chain(self.answer_open(open, self.settings.batch.parallel.max(1)).await)
     }
 
-    /// Answers questions whose passages were found, in groups.
+    /// Answers questions whose passages were found, in groups, so many of them at one time.
     async fn answer_open(
         self: &Arc<Self>,
         open: Vec<Open>,
+        parallel: usize,
     ) -> impl Stream<Item = (usize, Result<Batched, EngineError>)> + Send + use<> {
         let groups = self.grouped(open).await;
         let engine = Arc::clone(self);
@@ -124,7 +127,7 @@ impl Engine {
                 let engine = Arc::clone(&engine);
                 async move { engine.answer_group(members, passages).await }
             })
-            .buffer_unordered(self.settings.batch.parallel.max(1))
+            .buffer_unordered(parallel)
             .flat_map(stream::iter)
     }
 
@@ -167,6 +170,7 @@ impl Engine {
             tenant: one.ask.query.user.tenant.as_deref(),
             filter: &one.ask.query.filter,
             temperature: one.ask.sampling.temperature,
+            bounded: one.ask.sampling.max_tokens.is_some(),
         })
     }
 
@@ -247,7 +251,14 @@ impl Engine {
         let questions: Vec<&str> = members.iter().map(|one| one.ask.query.text.as_str()).collect();
         // A bound holds for the whole reply, so it is the sum, where every question has one.
         let bounds: Option<Vec<u32>> = members.iter().map(|one| one.ask.sampling.max_tokens).collect();
+        let plans = members.iter().filter_map(|one| one.retrieved.decision.choice());
+        let suggested: Option<Vec<Parameters>> = plans.map(|choice| choice.plan.parameters).collect();
+        let suggested = suggested.filter(|all| !all.is_empty()).map(|all| Parameters {
+            max_tokens: all.iter().fold(0, |sum, one| sum.saturating_add(one.max_tokens)),
+            temperature: all.iter().map(|one| one.temperature).fold(f32::INFINITY, f32::min),
+        });
         let request = ModelRequest {
+            suggested,
             messages: prompt::together(&questions, &shared),
             max_tokens: bounds.map(|bounds| bounds.into_iter().fold(0, u32::saturating_add)),
             temperature: first.ask.sampling.temperature,

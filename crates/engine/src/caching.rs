@@ -70,7 +70,7 @@ pub(crate) struct Caching {
     /// Hashed into every scope: other prompts, other answers.
     prompts: blake3::Hash,
     state: Mutex<State>,
-    /// The corpus's, as far as its changes are acknowledged.
+    /// The corpus's, as far as readers find it.
     generation: AtomicU64,
     file: PathBuf,
     writing: Mutex<()>,
@@ -226,14 +226,18 @@ impl Caching {
             .map_err(|error| failed(format!("cannot be written: {error}")))
     }
 
-    /// Takes note of a change of the corpus and drops what rests on chunks that it removed. Must come before the change is
-    /// acknowledged.
+    /// Drops what rests on chunks that a change of the corpus has removed. Must come before the change is acknowledged.
     pub(crate) fn corpus_changed(&self, change: &ChangeSet) {
         if self.settings.enabled && !change.removed.is_empty() {
             let chunks: Vec<u64> = change.removed.iter().map(|chunk| chunk.0).collect();
             self.state.lock().answers.remove_chunks(&chunks, change.generation.0);
         }
-        self.generation.fetch_max(change.generation.0, Ordering::SeqCst);
+    }
+
+    /// From now on readers find all of this generation. What is answered before rests on less, and is not to be taken for an
+    /// answer of it.
+    pub(crate) fn corpus_shown(&self, generation: Generation) {
+        self.generation.fetch_max(generation.0, Ordering::SeqCst);
     }
 
     /// Learns from what somebody says of an answer that was served, or of one that may be. Must come before that is on

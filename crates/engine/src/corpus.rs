@@ -269,6 +269,7 @@ impl Corpus {
             return Err(error.into());
         }
         self.vectors.publish();
+        self.caching.corpus_shown(writer.lexical);
         Ok(())
     }
 

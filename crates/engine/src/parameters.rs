@@ -2,7 +2,7 @@
 //! question asks for. How long answers to each kind turn out corrects what is expected of them, within bounds.
 
 use burnish_learning::{QueryType, feature_value};
-use burnish_types::{Answer, Parameters, QueryFeatures, Store};
+use burnish_types::{Parameters, QueryFeatures, Store};
 use parking_lot::Mutex;
 
 use crate::{EngineError, ParameterSettings};
@@ -58,13 +58,12 @@ impl Lengths {
         Some(Parameters { max_tokens: (room as u32).clamp(least, most), temperature })
     }
 
-    /// Takes note of how long an answer is.
-    pub(crate) fn observe(&self, features: &QueryFeatures, answer: &Answer) {
-        let tokens = answer.usage.output_tokens as f64;
-        if !self.settings.enabled || tokens == 0.0 {
+    /// Takes note of how many tokens an answer has, and why it ends.
+    pub(crate) fn observe(&self, features: &QueryFeatures, tokens: u64, finish_reason: &str) {
+        if !self.settings.enabled || tokens == 0 {
             return;
         }
-        let length = if answer.finish_reason == "length" { CUT * tokens } else { tokens };
+        let length = if finish_reason == "length" { CUT * tokens as f64 } else { tokens as f64 };
         let mut within = self.within.lock();
         let within = &mut within[kind(features).map_or(KINDS, |kind| kind as usize)];
         // Stochastic approximation of a quantile (Robbins & Monro 1951), on a scale of ratios.
@@ -110,7 +109,7 @@ fn temperature(kind: Option<QueryType>, features: &QueryFeatures) -> f32 {
 #[cfg(test)]
 mod tests {
     use burnish_learning::query_features;
-    use burnish_types::{AnswerOrigin, Filter, Query, Timestamp, Usage, UserContext};
+    use burnish_types::{Filter, Query, UserContext};
 
     use super::*;
 
@@ -128,23 +127,6 @@ mod tests {
             budget: None,
         };
         query_features(&query, &[])
-    }
-
-    fn answer(output_tokens: u64, finish_reason: &str) -> Answer {
-        Answer {
-            text: "so".to_owned(),
-            found: true,
-            citations: Vec::new(),
-            evidence: Vec::new(),
-            usage: Usage { output_tokens, ..Usage::default() },
-            cost: None,
-            spent: Vec::new(),
-            timings: Vec::new(),
-            degraded: None,
-            finish_reason: finish_reason.to_owned(),
-            origin: AnswerOrigin::Plan,
-            at: Timestamp(1),
-        }
     }
 
     fn lengths(settings: ParameterSettings) -> Lengths {
@@ -167,18 +149,18 @@ mod tests {
         let (lengths, fact) = (lengths(SETTINGS), features("Who wrote Faust?"));
         let other = lengths.parameters(&features("How do I rotate the key of the backup server?"));
         for _ in 0..2_000 {
-            lengths.observe(&fact, &answer(100, "stop"));
+            lengths.observe(&fact, 100, "stop");
         }
         let most = lengths.parameters(&fact).unwrap().max_tokens;
         assert!((170..=240).contains(&most), "{most}");
         // Cut at every length: there is no end to it but the bound.
         for _ in 0..200 {
             let most = lengths.parameters(&fact).unwrap().max_tokens;
-            lengths.observe(&fact, &answer(most.into(), "length"));
+            lengths.observe(&fact, most.into(), "length");
         }
         assert_eq!(lengths.parameters(&fact).unwrap().max_tokens, 2_000);
         for _ in 0..2_000 {
-            lengths.observe(&fact, &answer(1, "stop"));
+            lengths.observe(&fact, 1, "stop");
         }
         assert_eq!(lengths.parameters(&fact).unwrap().max_tokens, 64);
         assert_eq!(lengths.parameters(&features("How do I rotate the key of the backup server?")), other);

@@ -47,8 +47,8 @@ pub(crate) struct Answer {
     /// Characters so far.
     written: usize,
     finish_reason: Option<String>,
-    /// Calls of functions so far, by the provider's numbers.
-    calls: Vec<Option<u64>>,
+    /// Calls of functions so far.
+    calls: Vec<Calling>,
     tokens: Tokens,
     /// When usage and `[DONE]` are no longer waited for, once the answer is complete.
     tail: Option<Instant>,
@@ -56,6 +56,14 @@ pub(crate) struct Answer {
     answered: bool,
     /// Whether everything that will be given is in `ready`.
     over: bool,
+}
+
+/// A call of a function whose arguments are being received.
+struct Calling {
+    /// The provider's number.
+    block: Option<u64>,
+    /// What the arguments are, as long as none came.
+    otherwise: Option<String>,
 }
 
 /// What the body turned out to be.
@@ -208,12 +216,17 @@ impl Answer {
 
     /// A piece of a call as OpenAI has it in a delta.
     fn call(&mut self, call: Call) -> Map<String, Value> {
-        let Call { block, id, name, arguments } = call;
-        let known = block.and_then(|block| self.calls.iter().position(|known| *known == Some(block)));
+        let Call { block, id, name, arguments, otherwise } = call;
+        let known = block.and_then(|block| self.calls.iter().position(|known| known.block == Some(block)));
         let index = known.unwrap_or(self.calls.len());
+        if let Some(call) =
+            known.and_then(|known| self.calls.get_mut(known)).filter(|_| !arguments.is_empty())
+        {
+            call.otherwise = None;
+        }
         let mut delta = json!({"index": index, "function": {"arguments": arguments}});
         if known.is_none() {
-            self.calls.push(block);
+            self.calls.push(Calling { block, otherwise });
             // Not every provider names calls, and they are answered by their names.
             delta["id"] = json!(id.unwrap_or_else(|| format!("call_{:016x}", fastrand::u64(..))));
             delta["type"] = json!("function");
@@ -286,6 +299,13 @@ impl Answer {
     fn complete(&mut self) {
         if self.over {
             return;
+        }
+        for (index, call) in self.calls.iter_mut().enumerate() {
+            if let Some(arguments) = call.otherwise.take() {
+                let delta = json!({"index": index, "function": {"arguments": arguments}});
+                let delta = Map::from_iter([("tool_calls".to_owned(), json!([delta]))]);
+                self.ready.push_back(Ok(ModelEvent::Extra(delta)));
+            }
         }
         let reason = self.finish_reason.take().unwrap_or_else(|| "stop".to_owned());
         let calls = !self.calls.is_empty() && reason == "stop";

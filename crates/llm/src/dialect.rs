@@ -363,7 +363,7 @@ mod tests {
     fn tools_are_put_as_each_api_has_them() {
         let schema = json!({"type": "object", "properties": {"of": {"type": "string"}}});
         let tool = |name: &str| json!({"type": "function", "function": {"name": name, "description": "Finds.", "parameters": schema}});
-        let call = json!({"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{\"of\": \"it\"}"}});
+        let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "find", "arguments": "{\"of\": \"it\"}"}});
         let request = |choice: Value, verbatim: Vec<Value>| ModelRequest {
             messages: vec![Message { role: Role::System, content: "s".to_owned() }],
             passthrough: json!({"tools": [tool("find")], "tool_choice": choice}).as_object().unwrap().clone(),
@@ -372,8 +372,9 @@ mod tests {
         };
         let talk = vec![
             json!({"role": "user", "content": "How long?"}),
-            json!({"role": "assistant", "content": "", "tool_calls": [call]}),
+            json!({"role": "assistant", "content": "", "tool_calls": [call("c1"), call("c2")]}),
             json!({"role": "tool", "tool_call_id": "c1", "content": "7"}),
+            json!({"role": "tool", "tool_call_id": "c2", "content": "{\"days\": 8}"}),
         ];
         let one = json!({"type": "function", "function": {"name": "find"}});
         for (choice, anthropic, gemini) in [
@@ -397,8 +398,14 @@ mod tests {
                 body["messages"],
                 json!([
                     {"role": "user", "content": [{"type": "text", "text": "How long?"}]},
-                    {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "find", "input": {"of": "it"}}]},
-                    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "7"}]},
+                    {"role": "assistant", "content": [
+                        {"type": "tool_use", "id": "c1", "name": "find", "input": {"of": "it"}},
+                        {"type": "tool_use", "id": "c2", "name": "find", "input": {"of": "it"}},
+                    ]},
+                    {"role": "user", "content": [
+                        {"type": "tool_result", "tool_use_id": "c1", "content": "7"},
+                        {"type": "tool_result", "tool_use_id": "c2", "content": "{\"days\": 8}"},
+                    ]},
                 ])
             );
             let body = Kind::Gemini.body("m", &request, None).unwrap();
@@ -410,12 +417,18 @@ mod tests {
                 body["contents"],
                 json!([
                     {"role": "user", "parts": [{"text": "How long?"}]},
-                    {"role": "model", "parts": [{"functionCall": {"name": "find", "args": {"of": "it"}}}]},
-                    {"role": "user", "parts": [{"functionResponse": {"name": "find", "response": {"result": "7"}}}]},
+                    {"role": "model", "parts": [
+                        {"functionCall": {"name": "find", "args": {"of": "it"}}},
+                        {"functionCall": {"name": "find", "args": {"of": "it"}}},
+                    ]},
+                    {"role": "user", "parts": [
+                        {"functionResponse": {"name": "find", "response": {"result": "7"}}},
+                        {"functionResponse": {"name": "find", "response": {"days": 8}}},
+                    ]},
                 ])
             );
         }
-        let alone = request(json!("auto"), talk[2..].to_vec());
+        let alone = request(json!("auto"), talk[2..3].to_vec());
         assert!(Kind::Gemini.body("m", &alone, None).unwrap_err().contains("no call"));
         let mut custom = request(json!("auto"), talk.clone());
         custom.passthrough["tools"][0]["type"] = json!("custom");

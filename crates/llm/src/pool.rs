@@ -163,7 +163,7 @@ impl Pool {
 
     /// A request has come, which later ones of it can draw on.
     pub(crate) fn arrived(&self) {
-        self.seen.lock().retries.deposit();
+        self.seen.lock().retries.deposit(Instant::now());
     }
 
     /// Whether a request may be made again.

@@ -122,21 +122,27 @@ async fn every_api_is_spoken() {
         provider.turn(knobs.clone());
 
         // Calls of functions come in OpenAI's words, and go back with what they have come to.
-        let tool = json!({"type": "function", "function": {"name": "find", "parameters": {}}});
-        let passthrough = object(json!({"tools": [tool], "tool_choice": "required"}));
-        let (told, error) =
-            ask(&model, ModelRequest { passthrough: passthrough.clone(), ..question.clone() }).await;
-        assert_eq!((error, told.end.unwrap().0.as_str()), (None, "tool_calls"), "{kind:?}");
-        let calls: Vec<&Value> = told.extra.iter().map(|extra| &extra["tool_calls"][0]).collect();
-        assert!(calls.iter().all(|call| call["index"] == 0), "{kind:?}: {calls:?}");
-        assert_eq!((&calls[0]["type"], &calls[0]["function"]["name"]), (&json!("function"), &json!("find")));
-        let words: String = calls.iter().filter_map(|call| call["function"]["arguments"].as_str()).collect();
-        assert_eq!(serde_json::from_str::<Value>(&words).unwrap(), json!({"of": "it"}), "{kind:?}");
-        let call = json!({"id": calls[0]["id"], "type": "function", "function": {"name": "find", "arguments": words}});
+        for name in ["find_at_once", "find"] {
+            let tool = json!({"type": "function", "function": {"name": name, "parameters": {}}});
+            let passthrough = object(json!({"tools": [tool], "tool_choice": "required"}));
+            let (told, error) = ask(&model, ModelRequest { passthrough, ..question.clone() }).await;
+            assert_eq!((error, told.end.unwrap().0.as_str()), (None, "tool_calls"), "{kind:?}");
+            let calls: Vec<&Value> = told.extra.iter().map(|extra| &extra["tool_calls"][0]).collect();
+            assert!(calls.iter().all(|call| call["index"] == 0), "{kind:?}: {calls:?}");
+            assert_eq!(
+                (&calls[0]["type"], &calls[0]["function"]["name"]),
+                (&json!("function"), &json!(name))
+            );
+            assert!(calls[0]["id"].as_str().is_some_and(|id| id.starts_with("call_")));
+            let words: String =
+                calls.iter().filter_map(|call| call["function"]["arguments"].as_str()).collect();
+            assert_eq!(serde_json::from_str::<Value>(&words).unwrap(), json!({"of": "it"}), "{kind:?}");
+        }
+        let call = json!({"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}});
         let verbatim = vec![
             json!({"role": "user", "content": "How long?"}),
             json!({"role": "assistant", "content": null, "tool_calls": [call]}),
-            json!({"role": "tool", "tool_call_id": calls[0]["id"], "content": "thirty minutes"}),
+            json!({"role": "tool", "tool_call_id": "c1", "content": "thirty minutes"}),
         ];
         let (told, error) = ask(&model, ModelRequest { verbatim, ..question.clone() }).await;
         assert_eq!((error, told.end.unwrap().0.as_str()), (None, "stop"), "{kind:?}");

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::answers::{Asked, Said};
 
+/// A function whose name ends so has all its arguments where its block starts, as some servers of Anthropic's API do.
+const AT_ONCE: &str = "_at_once";
+
 /// Whose API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -87,7 +90,9 @@ impl Dialect {
                     "id": "msg_test", "type": "message", "role": "assistant", "content": [], "model": request["model"],
                     "stop_reason": null, "usage": {"input_tokens": said.prompt_tokens, "output_tokens": 1},
                 });
+                let at_once = tool.is_some_and(|name| name.ends_with(AT_ONCE));
                 let block = match tool {
+                    Some(name) if at_once => anthropic_call(name, json!({"of": "it"})),
                     Some(name) => anthropic_call(name, json!({})),
                     None => json!({"type": "text", "text": ""}),
                 };
@@ -105,6 +110,7 @@ impl Dialect {
                     named(json!({"type": "content_block_delta", "index": 0, "delta": delta}))
                 };
                 let (pieces, reason) = match tool {
+                    Some(_) if at_once => (vec![argument(&"")], "tool_use"),
                     Some(_) => (["{\"of\": ", "\"it\"}"].iter().map(argument).collect(), "tool_use"),
                     None => (said.tokens.iter().map(piece).collect(), anthropic_reason(said)),
                 };

@@ -24,6 +24,8 @@ const MODEL: &str = "bench";
 const TRY: Duration = Duration::from_secs(3);
 /// Within which share of it the highest rate is found.
 const PRECISION: f64 = 1.06;
+/// Down to this part of the first rate it is looked whether fewer requests are held.
+const FEWER: f64 = 16.0;
 /// A rate that is answered more slowly than so was not held.
 const HELD: f64 = 0.97;
 
@@ -122,10 +124,10 @@ pub(crate) fn run(context: &Context, args: &BenchServeArgs) -> Result<()> {
         args.rate, args.upstream_ms
     ))?;
     let own: Vec<f64> = capacities[0].within.iter().map(|(_, best)| rate(best.as_ref())).collect();
-    for Capacity { name, within, memory_mib } in &capacities {
+    for (place, Capacity { name, within, memory_mib }) in capacities.iter().enumerate() {
         for ((bound, best), own) in within.iter().zip(&own) {
             let ratio = match rate(best.as_ref()) {
-                0.0 => String::new(),
+                rate if place == 0 || rate == 0.0 => String::new(),
                 rate => format!("; burnish takes {:.1} times as many", own / rate),
             };
             output::say(format!(
@@ -209,7 +211,8 @@ fn capacity(generator: &Generator, party: Party, bounds: &[f64], first: f64) -> 
                 rate = match (held, too_much) {
                     (Some(held), None) => 2.0 * held,
                     (Some(held), Some(most)) if most / held > PRECISION => (held * most).sqrt(),
-                    (None, Some(most)) if most > 1.0 => most / 2.0,
+                    // What so few are too much for is not a matter of how many there are.
+                    (None, Some(most)) if most > first / FEWER => most / 2.0,
                     _ => return (*bound, best),
                 };
             }

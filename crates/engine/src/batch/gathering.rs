@@ -33,13 +33,14 @@ impl Gathering {
 }
 
 impl Engine {
-    /// Whether a question may wait for others: one that is alone in its conversation, whose answer nobody watches come, and
-    /// that is put to a language model in words alone.
+    /// Whether a question may wait for others: one that is alone in its conversation, whose answer nobody watches come or
+    /// limits, and that is put to a language model in words alone.
     pub(crate) fn may_gather(&self, query: &Query, sampling: &Sampling, retrieved: &Retrieved) -> bool {
         let plan = retrieved.decision.choice().map(|choice| &choice.plan);
         let plain = sampling.whole && sampling.passthrough.is_empty() && sampling.verbatim.is_empty();
         !self.gathering.window.is_zero()
             && plain
+            && sampling.max_tokens.is_none()
             && query.conversation.is_empty()
             && !retrieved.evidence.is_empty()
             && plan.is_some_and(|plan| matches!(plan.answerer, Answerer::Model(_)))
@@ -83,7 +84,9 @@ impl Engine {
     async fn answer_all(self: Arc<Self>, gathered: Vec<(Open, Reply)>) {
         let (open, replies): (Vec<Open>, Vec<Reply>) = gathered.into_iter().unzip();
         let mut replies: Vec<Option<Reply>> = replies.into_iter().map(Some).collect();
-        let mut answers = Box::pin(self.answer_open(open).await);
+        // Nobody waits for another's turn: alone each would have been asked at once.
+        let all = open.len().max(1);
+        let mut answers = Box::pin(self.answer_open(open, all).await);
         while let Some((place, answer)) = answers.next().await {
             if let Some(reply) = replies.get_mut(place).and_then(Option::take) {
                 // Whoever asked may have left.

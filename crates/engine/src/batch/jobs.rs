@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use burnish_types::{BatchResult, BatchStanding, BatchState, ModelError, RequestId, StoreError};
 use futures_util::StreamExt;
@@ -13,6 +14,8 @@ use crate::{Engine, EngineError};
 
 /// Questions that are looked at in one go: groups are found among them, and a cancellation is heard after them.
 const SLICE: usize = 32;
+/// The longest wait between two slices that find no room.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Results that are read in one go.
 const PAGE: usize = 1_000;
 
@@ -152,6 +155,8 @@ impl Engine {
         describe: DescribeError,
     ) -> Result<(), EngineError> {
         let mut left: VecDeque<_> = self.blocking(move |engine| engine.unanswered(id)).await?.into();
+        // Slices in a row of which nothing was answered.
+        let mut fruitless = 0;
         while !left.is_empty() {
             let standing = self.batch(id).await?;
             if standing.is_none_or(|standing| standing.state != BatchState::Open) {
@@ -161,6 +166,7 @@ impl Engine {
             let asks = slice.iter().flatten().map(|(_, question)| question.ask.clone()).collect();
             let mut answers = Box::pin(self.answer_as_they_come(asks).await);
             let mut wait = None;
+            fruitless += 1;
             while let Some((number, answered)) = answers.next().await {
                 let Some((place, question)) = slice.get_mut(number).and_then(Option::take) else { continue };
                 let verdict = match answered {
@@ -178,12 +184,13 @@ impl Engine {
                         BatchVerdict::Failed { code, message }
                     }
                 };
+                fruitless = 0;
                 let failed = matches!(verdict, BatchVerdict::Failed { .. });
                 let result = BatchResult { place, failed, record: written(&verdict)? };
                 self.store.put_batch_result(id, result).await?;
             }
             if let Some(wait) = wait {
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep((wait * (1 << fruitless.min(10))).min(LONGEST_WAIT)).await;
             }
         }
         self.store.end_batch(id, BatchState::Completed).await?;

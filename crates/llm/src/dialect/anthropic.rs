@@ -148,7 +148,8 @@ pub(super) fn read(event: &str) -> Result<Reply, serde_json::Error> {
         Some("content_block_start") => {
             let block = &value["content_block"];
             heard.text = string(&block["text"]);
-            heard.calls.extend(called(block, value["index"].as_u64(), String::new()));
+            let call = called(block, value["index"].as_u64(), String::new());
+            heard.calls.extend(call.map(|call| Call { otherwise: Some(block["input"].to_string()), ..call }));
         }
         Some("content_block_delta") => {
             let delta = &value["delta"];
@@ -195,7 +196,7 @@ pub(super) fn read(event: &str) -> Result<Reply, serde_json::Error> {
 /// The call that a block begins or is.
 fn called(block: &Value, number: Option<u64>, arguments: String) -> Option<Call> {
     let text = |name: &str| block[name].as_str().map(str::to_owned);
-    let call = Call { block: number, id: text("id"), name: text("name"), arguments };
+    let call = Call { block: number, id: text("id"), name: text("name"), arguments, otherwise: None };
     (block["type"] == "tool_use").then_some(call)
 }
 

@@ -26,13 +26,20 @@ pub(super) fn body(request: &ModelRequest, begun: Option<&str>) -> Result<Value,
         }
     }
     let names = tools::names(&request.verbatim);
+    let mut results = false;
     for message in &request.verbatim {
         let (role, parts) = parts(message)?;
         let parts = parts.iter().map(|part| content(part, &names)).collect::<Result<Vec<_>, _>>()?;
         match role {
             "system" | "developer" => system.extend(parts),
+            // What the calls of one turn have come to stands in one turn.
+            "tool" if results => {
+                let last = contents.last_mut().and_then(|last| last["parts"].as_array_mut());
+                last.into_iter().for_each(|last| last.extend(parts.iter().cloned()));
+            }
             role => contents.push(turn(role, parts)),
         }
+        results = role == "tool";
     }
     if let Some(begun) = begun {
         contents.push(turn("assistant", vec![json!({"text": begun})]));
@@ -181,7 +188,7 @@ fn called(part: &Value) -> Option<Call> {
         arguments => arguments.to_string(),
     };
     let text = |name: &str| call[name].as_str().map(str::to_owned);
-    Some(Call { block: None, id: text("id"), name: text("name"), arguments })
+    Some(Call { id: text("id"), name: text("name"), arguments, ..Call::default() })
 }
 
 fn reason(reason: &str) -> String {

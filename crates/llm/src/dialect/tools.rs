@@ -42,6 +42,8 @@ pub(crate) struct Call {
     pub(crate) name: Option<String>,
     /// More of the arguments' JSON.
     pub(crate) arguments: String,
+    /// What they are if no more of them comes.
+    pub(crate) otherwise: Option<String>,
 }
 
 /// The functions in `tools`.

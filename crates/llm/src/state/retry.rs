@@ -3,41 +3,54 @@
 
 use std::time::{Duration, Instant};
 
-/// Retries that are saved up at most for a bad time.
-const MOST_SAVED: f64 = 100.0;
-/// Retries that are there each second whatever the traffic, so that few requests can be retried, too.
-const EACH_SECOND: f64 = 10.0;
+/// What requests give and retries take counts for so many seconds, so that what is saved up grows with the traffic: at a
+/// thousand requests a second a bad moment asks for hundreds of retries at once.
+const SECONDS: usize = 10;
+/// Retries in that time that are there whatever the traffic, so that few requests can be retried, too.
+const RESERVE: f64 = 100.0;
 
-/// A bucket that each request fills by a share of a retry, and that each retry takes one from.
+/// A balance over the last seconds that each request raises by a share of a retry, and that each retry takes one from (as
+/// in Finagle's `RetryBudget`).
 #[derive(Clone, Debug)]
 pub(crate) struct RetryBudget {
     per_request: f64,
-    saved: f64,
-    at: Instant,
+    start: Instant,
+    /// What was given less what was taken, by second.
+    balances: [f64; SECONDS],
+    /// The latest second that counts.
+    second: u64,
 }
 
 impl RetryBudget {
     pub(crate) fn new(per_request: f64, now: Instant) -> Self {
-        Self { per_request, saved: MOST_SAVED, at: now }
+        Self { per_request, start: now, balances: [0.0; SECONDS], second: 0 }
     }
 
     /// A request came.
-    pub(crate) fn deposit(&mut self) {
-        self.saved = (self.saved + self.per_request).min(MOST_SAVED);
+    pub(crate) fn deposit(&mut self, now: Instant) {
+        let per_request = self.per_request;
+        *self.turn(now) += per_request;
     }
 
     /// Whether another retry can be had; if so, it is taken.
     pub(crate) fn withdraw(&mut self, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        // Without a share there are no retries at all.
-        let trickle = if self.per_request > 0.0 { EACH_SECOND * since } else { 0.0 };
-        self.saved = (self.saved + trickle).min(MOST_SAVED);
-        self.at = now;
-        let enough = self.per_request > 0.0 && self.saved >= 1.0;
+        self.turn(now);
+        let enough = self.per_request > 0.0 && self.balances.iter().sum::<f64>() + RESERVE >= 1.0;
         if enough {
-            self.saved -= 1.0;
+            *self.turn(now) -= 1.0;
         }
         enough
+    }
+
+    /// Forgets the seconds that are over, and returns the balance of this one.
+    fn turn(&mut self, now: Instant) -> &mut f64 {
+        let second = now.saturating_duration_since(self.start).as_secs().max(self.second);
+        // No more of them than there are.
+        for passed in (self.second + 1..=second).rev().take(SECONDS) {
+            self.balances[(passed % SECONDS as u64) as usize] = 0.0;
+        }
+        self.second = second;
+        &mut self.balances[(second % SECONDS as u64) as usize]
     }
 }
 
@@ -75,15 +88,30 @@ mod tests {
             for (request, wait) in steps {
                 now += Duration::from_millis(wait);
                 if request {
-                    budget.deposit();
+                    budget.deposit(now);
                     requests += 1.0;
                 } else if budget.withdraw(now) {
                     retries += 1.0;
                 }
             }
-            let most = MOST_SAVED + per_request * requests + EACH_SECOND * (now - start).as_secs_f64();
+            // The reserve is there again once what was taken of it is over, some of a second early.
+            let reserves = 1.0 + ((now - start).as_secs_f64() / (SECONDS as f64 - 1.0)).floor();
+            let most = RESERVE * reserves + per_request * requests;
             prop_assert!(retries <= most + 1e-6, "{retries} of {most}");
             prop_assert!(per_request > 0.0 || retries == 0.0);
         }
+    }
+
+    #[test]
+    fn what_is_saved_grows_with_the_traffic_and_is_forgotten() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(0.5, start);
+        let taken =
+            |budget: &mut RetryBudget, at: Instant| (0..5_000).filter(|_| budget.withdraw(at)).count();
+        (0..4_000).for_each(|request| budget.deposit(start + Duration::from_millis(request)));
+        assert_eq!(taken(&mut budget, start + Duration::from_secs(4)), 2_100);
+        assert_eq!(taken(&mut budget, start + Duration::from_secs(9)), 0);
+        // Long after, only the reserve is there.
+        assert_eq!(taken(&mut budget, start + Duration::from_secs(60)), 100);
     }
 }

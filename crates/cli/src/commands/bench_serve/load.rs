@@ -24,6 +24,9 @@ use crate::commands::bench::quantile;
 /// What is still under way so long after the last request counts as failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Bytes of a failed answer that are shown.
+const LONGEST_WORDS: usize = 240;
+
 /// Numbers the questions of this process, so that no answer is known already.
 static QUESTIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -83,10 +86,16 @@ impl Target {
         let body = response.into_body().collect().await?.to_bytes();
         self.idle.lock().push(connection);
         if status != StatusCode::OK {
-            bail!("{status}: {}", String::from_utf8_lossy(&body));
+            bail!("{status}: {}", end_of(&body));
         }
-        if is_whole(&body, streamed) { Ok(()) } else { bail!("{}", String::from_utf8_lossy(&body)) }
+        if is_whole(&body, streamed) { Ok(()) } else { bail!("{}", end_of(&body)) }
     }
+}
+
+/// The end of a body, where it says what went wrong.
+fn end_of(body: &[u8]) -> String {
+    let words = String::from_utf8_lossy(&body[body.len().saturating_sub(LONGEST_WORDS)..]).into_owned();
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether it is an answer, to its end.

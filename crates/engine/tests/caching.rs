@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use burnish_engine::{
-    AnswerEvent, CacheSettings, Engine, EngineSettings, IngestOptions, Parts, Pinned, Report, Sampling,
+    AnswerEvent, CacheSettings, Engine, EngineSettings, IngestEvent, IngestOptions, Parts, Pinned, Report,
+    Sampling,
 };
 use burnish_types::{
     Answer, AnswerOrigin, BoxFuture, CacheKind, Decision, Filter, Judgement, LanguageModel, Message,
@@ -305,6 +306,32 @@ fn nothing_is_served_from_a_document_that_is_gone() {
                 .await;
         assert_eq!(served(&decision), None);
     });
+}
+
+#[test]
+fn an_answer_from_before_a_document_could_be_found_is_not_served_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = open(folder.path(), SIMILAR);
+    let runtime = runtime();
+    let asked = || {
+        let query = question("When do cached answers expire?");
+        runtime.block_on(ask(&engine, query, Pinned::default(), Sampling::default())).0
+    };
+    let more = folder.path().join("more.md");
+    fs::write(&more, "Cached answers of the archive expire after a year.").unwrap();
+    let while_stored = AtomicU32::new(0);
+    engine
+        .ingest(&[more], IngestOptions::default(), &|event| {
+            // The store has the document, and nobody finds it yet.
+            if matches!(event, IngestEvent::Stored { .. }) {
+                assert_eq!(served(&asked()), None);
+                while_stored.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+        .unwrap();
+    assert_eq!(while_stored.load(Ordering::SeqCst), 1);
+    assert_eq!(served(&asked()), None, "the new document may say otherwise");
+    assert_eq!(served(&asked()), Some(CacheKind::Exact));
 }
 
 /// What makes two requests different requests.

@@ -9,7 +9,9 @@ use burnish_types::RequestId;
 use quick_cache::unsync::Cache;
 use quick_cache::{Lifecycle, Weighter};
 use serde::{Deserialize, Serialize};
+use zstd::bulk::{Compressor, Decompressor};
 
+use crate::evidence::conflict;
 use crate::guarantee::Record;
 use crate::nearest::Nearest;
 use crate::question::{Packed, Question};
@@ -157,6 +159,9 @@ pub struct Answers {
     forgotten: u64,
     lifetime: u64,
     next: u64,
+    /// Kept, since making one takes longer than using it; none where there was no memory for it.
+    compressor: Option<Compressor<'static>>,
+    decompressor: Option<Decompressor<'static>>,
 }
 
 impl Answers {
@@ -174,6 +179,8 @@ impl Answers {
             forgotten: 0,
             lifetime,
             next: 1,
+            compressor: Compressor::new(LEVEL).ok(),
+            decompressor: Decompressor::new().ok(),
         }
     }
 
@@ -198,7 +205,7 @@ impl Answers {
         if unsure || fresh.chunks.iter().any(|chunk| self.removed_chunks.contains(chunk)) {
             return None;
         }
-        let answer = zstd::bulk::compress(fresh.answer, LEVEL).ok()?;
+        let answer = self.compressor.as_mut()?.compress(fresh.answer).ok()?;
         let mut chunks = fresh.chunks.to_vec();
         chunks.sort_unstable();
         chunks.dedup();
@@ -319,11 +326,14 @@ impl Answers {
             return None;
         }
         // The frame says how long it is.
-        let answer = zstd::stream::decode_all(entry.answer.as_ref()).ok()?;
+        let length = zstd::zstd_safe::get_frame_content_size(&entry.answer).ok()??;
+        let length = usize::try_from(length).ok()?;
+        let answer = self.decompressor.as_mut()?.decompress(&entry.answer, length).ok()?;
         Some(Kept { id: entry.id, request: entry.request, text: entry.text.to_string(), answer, age })
     }
 
-    /// Up to `count` similar questions of the scope, the nearest first; none that is not at least so near.
+    /// Up to `count` similar questions of the scope, the nearest first, up to the first one that can have the same answer;
+    /// none that is not at least so near.
     pub fn similar(
         &mut self,
         scope: &Scope,
@@ -343,11 +353,13 @@ impl Answers {
                 continue;
             }
             let embedding: Packed = nearest.get(id).unwrap_or_default();
-            similar.push(Similar {
-                id,
-                question: Question::restore(&entry.text, embedding),
-                record: *record,
-            });
+            let question = Question::restore(&entry.text, embedding);
+            // Nobody looks beyond the nearest one whose answer can be the same.
+            let last = conflict(&question.wording, &asked.wording).is_none();
+            similar.push(Similar { id, question, record: *record });
+            if last {
+                break;
+            }
         }
         aged.into_iter().for_each(|id| self.drop_entry(id));
         similar

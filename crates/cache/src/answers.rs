@@ -99,6 +99,11 @@ impl StoredAnswer {
     pub fn chunks(&self) -> &[u64] {
         &self.chunks
     }
+
+    /// The request that it was written for.
+    pub fn request(&self) -> RequestId {
+        self.request
+    }
 }
 
 #[derive(Debug)]
@@ -149,7 +154,6 @@ pub fn compressed_size(answer: &[u8]) -> Option<usize> {
 pub struct Answers {
     entries: Cache<Key, Arc<Entry>, Weigh, RandomState, Evicted>,
     keys: HashMap<u64, (Key, Record)>,
-    requests: HashMap<RequestId, u64>,
     scopes: HashMap<Scope, Nearest>,
     dependents: HashMap<u64, Vec<u64>>,
     /// Chunks that were removed, with the generation that they were removed by.
@@ -171,7 +175,6 @@ impl Answers {
         Self {
             entries: Cache::with(expected, bytes, Weigh, RandomState::new(), Evicted),
             keys: HashMap::new(),
-            requests: HashMap::new(),
             scopes: HashMap::new(),
             dependents: HashMap::new(),
             removed: VecDeque::new(),
@@ -234,7 +237,6 @@ impl Answers {
         let id = entry.id;
         self.next = self.next.max(id) + 1;
         self.keys.insert(id, (key, record));
-        self.requests.insert(entry.request, id);
         if let Some((scope, vector)) = similar {
             self.scopes.entry(scope).or_insert_with(|| Nearest::new(vector.values.len())).insert(id, vector);
         }
@@ -399,11 +401,13 @@ impl Answers {
         }
     }
 
-    /// Drops the answer that was written for a request.
+    /// Drops the answer that was written for a request. All are looked through: somebody finding one wrong is rare, and a
+    /// table would take some fifty bytes of each.
     pub fn drop_request(&mut self, request: RequestId) {
-        if let Some(id) = self.requests.get(&request) {
-            self.drop_entry(*id);
-        }
+        let mut entries = self.entries.iter();
+        let found = entries.find(|(_, entry)| entry.request == request).map(|(key, _)| *key);
+        drop(entries);
+        found.iter().for_each(|key| self.drop_key(key));
     }
 
     fn drop_key(&mut self, key: &Key) {
@@ -414,7 +418,6 @@ impl Answers {
 
     fn forget(&mut self, entry: &Entry) {
         self.keys.remove(&entry.id);
-        self.requests.remove(&entry.request);
         if let Some(scope) = entry.scope
             && let Some(nearest) = self.scopes.get_mut(&scope)
         {
@@ -509,7 +512,7 @@ mod tests {
         answers.drop_request(request(2));
         assert_eq!(answers.len(), 1);
         answers.drop_request(request(1));
-        assert!(answers.is_empty() && answers.requests.is_empty() && answers.scopes.is_empty());
+        assert!(answers.is_empty() && answers.scopes.is_empty());
     }
 
     #[test]
@@ -544,7 +547,7 @@ mod tests {
                 prop_assert_eq!(answers.keys.len(), answers.len());
             }
             answers.remove_chunks(&(0..12).collect::<Vec<_>>(), 2);
-            prop_assert!(answers.is_empty() && answers.keys.is_empty() && answers.requests.is_empty());
+            prop_assert!(answers.is_empty() && answers.keys.is_empty());
             prop_assert!(answers.scopes.is_empty() && answers.dependents.is_empty());
         }
 

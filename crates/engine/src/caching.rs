@@ -193,18 +193,18 @@ impl Caching {
             return Ok(());
         };
         let known: HashSet<u64> = store.chunk_ids()?.into_iter().map(|chunk| chunk.0).collect();
-        let mut state = self.state.lock();
-        for answer in
-            answers.into_iter().filter(|answer| answer.chunks().iter().all(|chunk| known.contains(chunk)))
-        {
-            state.answers.restore(answer);
-        }
+        let mut wrong = HashSet::new();
         for logged in log::outcomes(store, heard) {
             let logged = logged?;
             if right(&logged.outcome.judgement) == Some(false) {
-                state.drop_repeated(&logged.decision);
+                wrong.extend(repeated(&logged.decision));
             }
         }
+        let holds = |answer: &StoredAnswer| {
+            answer.chunks().iter().all(|chunk| known.contains(chunk)) && !wrong.contains(&answer.request())
+        };
+        let mut state = self.state.lock();
+        answers.into_iter().filter(holds).for_each(|answer| state.answers.restore(answer));
         Ok(())
     }
 
@@ -250,7 +250,7 @@ impl Caching {
             state.answers.judge(entry, right);
         }
         if !right {
-            state.drop_repeated(decision);
+            repeated(decision).into_iter().for_each(|request| state.answers.drop_request(request));
         }
     }
 
@@ -293,16 +293,13 @@ impl Caching {
     }
 }
 
-impl State {
-    /// Drops the answer that a request was given, so that whoever asks the same is not given it again. What was served to
-    /// a similar question may still be right for its own.
-    fn drop_repeated(&mut self, decision: &Decision) {
-        let request = match decision.cache.as_ref().filter(|choice| choice.served) {
-            Some(CacheChoice { kind: CacheKind::Exact, request, .. }) => *request,
-            Some(CacheChoice { kind: CacheKind::Similar, .. }) => None,
-            None => Some(decision.id),
-        };
-        request.into_iter().for_each(|request| self.answers.drop_request(request));
+/// Which request's answer is not to be given again once this one's is found wrong. What was served to a similar question may
+/// still be right for its own.
+fn repeated(decision: &Decision) -> Option<RequestId> {
+    match decision.cache.as_ref().filter(|choice| choice.served) {
+        Some(CacheChoice { kind: CacheKind::Exact, request, .. }) => *request,
+        Some(CacheChoice { kind: CacheKind::Similar, .. }) => None,
+        None => Some(decision.id),
     }
 }
 

@@ -18,6 +18,7 @@ mod eval_promotion;
 mod ingest;
 mod learn;
 mod learn_log;
+mod load;
 mod programs;
 mod related;
 mod replay;

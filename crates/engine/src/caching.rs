@@ -427,8 +427,9 @@ impl Engine {
         if !(caching.settings.similar && pending.likened) {
             return Ok(Lookup::Miss(Some(pending)));
         }
-        let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
-        let question = Question::new(&query.text, &embedding);
+        let Some(question) = pending.question(self.embedder.as_ref())?.cloned() else {
+            return Ok(Lookup::Miss(Some(pending)));
+        };
         let hit = {
             let mut state = caching.state.lock();
             let state = &mut *state;
@@ -444,7 +445,6 @@ impl Engine {
                 Some((verdict, kept))
             })
         };
-        pending.question = Some(question);
         if let Some((verdict, kept)) = hit
             && let Ok(answer) = serde_json::from_slice(&kept.answer)
         {

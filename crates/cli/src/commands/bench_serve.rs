@@ -1,8 +1,5 @@
 //! `burnish bench serve`: what the server adds to a model's latency, and how many requests it can take, beside a peer.
 
-pub(super) mod load;
-
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +10,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::bench::median;
-use super::programs::{Program, beside, group_memory_mib, memory_mib, serving, worded};
+use super::load::{Generator, Outcome, Target};
+use super::programs::{Program, group_memory_mib, memory_mib, provider, serving_model, worded};
 use crate::output;
-
-use load::{Generator, Outcome, Target};
 
 /// The name of the one model.
 const MODEL: &str = "bench";
@@ -68,9 +64,7 @@ struct Capacity {
 pub(crate) fn run(context: &Context, args: &BenchServeArgs) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let knobs = json!({"first_token_ms": args.upstream_ms, "token_ms": 0.0, "tokens": [24, 24]});
-    let mut provider = beside("burnish-test-provider")?;
-    provider.args(["--listen", "127.0.0.1:0", "--knobs", &knobs.to_string()]);
-    let provider = Program::start(&mut provider)?;
+    let provider = provider(&knobs)?;
     let upstream = provider.text("base_url")?.to_owned();
     let alone = Arc::new(Target::new(&upstream, MODEL)?);
     let generator = Generator::new()?;
@@ -143,15 +137,9 @@ fn rate(best: Option<&Outcome>) -> f64 {
     best.map_or(0.0, |best| best.rate)
 }
 
-/// This program, with planner, cache, log and metrics as they are by default, and without documents to look at.
 fn own(context: &Context, folder: &Path, upstream: &str) -> Result<Party> {
-    let config = folder.join("burnish.toml");
-    let settings = format!(
-        "[server]\nmax_concurrent_requests = 4096\n[planner]\nstrategies = [\"none\"]\nbaseline = \"none\"\n\
-         [[models]]\nname = \"{MODEL}\"\nurl = \"{upstream}\"\nmodel = \"{MODEL}\"\nmax_concurrent = 4096\n"
-    );
-    fs::write(&config, settings)?;
-    let program = Program::start(&mut serving(context, &folder.join("data"), Some(&config))?)?;
+    let model = format!("name = \"{MODEL}\"\nurl = \"{upstream}\"\nmodel = \"{MODEL}\"\n");
+    let program = serving_model(context, folder, &model)?;
     let process = program.id().to_string();
     Ok(Party {
         name: "burnish".to_owned(),

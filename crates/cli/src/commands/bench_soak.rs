@@ -1,6 +1,5 @@
 //! `burnish bench soak`: a long time under load and faults, and whether anything grows.
 
-use std::fs;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,8 +10,8 @@ use serde_json::json;
 
 use super::Context;
 use super::bench::median;
-use super::bench_serve::load::{Generator, Outcome, Target};
-use super::programs::{Program, beside, serving};
+use super::load::{Generator, Outcome, Target};
+use super::programs::{provider, serving_model};
 use crate::output;
 
 const MODEL: &str = "bench";
@@ -50,21 +49,16 @@ pub(crate) fn run(context: &Context, args: &BenchSoakArgs) -> Result<()> {
     let mut endpoints = Vec::new();
     for _ in 0..ENDPOINTS {
         let knobs = json!({"first_token_ms": 10.0, "tokens": [8, 40], "faults": faults, "retry_after": 0});
-        let mut provider = beside("burnish-test-provider")?;
-        provider.args(["--listen", "127.0.0.1:0", "--knobs", &knobs.to_string()]);
-        let provider = Program::start(&mut provider)?;
+        let provider = provider(&knobs)?;
         endpoints.push(format!("{{ url = \"{}\" }}", provider.text("base_url")?));
         providers.push(provider);
     }
-    let config = folder.path().join("burnish.toml");
-    let settings = format!(
-        "[server]\nmax_concurrent_requests = 4096\n[planner]\nstrategies = [\"none\"]\nbaseline = \"none\"\n\
-         [[models]]\nname = \"{MODEL}\"\nmodel = \"{MODEL}\"\nendpoints = [{}]\nmax_concurrent = 4096\n\
-         first_token_seconds = 1\nidle_seconds = 1\ngoes_on = \"final_message\"\nretries_per_request = 2.0\n",
+    let model = format!(
+        "name = \"{MODEL}\"\nmodel = \"{MODEL}\"\nendpoints = [{}]\nfirst_token_seconds = 1\nidle_seconds = 1\n\
+         goes_on = \"final_message\"\nretries_per_request = 2.0\n",
         endpoints.join(", ")
     );
-    fs::write(&config, settings)?;
-    let server = Program::start(&mut serving(context, &folder.path().join("data"), Some(&config))?)?;
+    let server = serving_model(context, folder.path(), &model)?;
     let address = server.text("listening")?.to_owned();
     let target = Arc::new(Target::new(&format!("http://{address}/v1"), MODEL)?);
     let generator = Generator::new()?;

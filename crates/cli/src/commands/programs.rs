@@ -1,6 +1,5 @@
 //! Programs that a benchmark starts, and ends.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -88,6 +87,28 @@ pub(crate) fn serving(context: &Context, data: &Path, config: Option<&Path>) -> 
     Ok(command)
 }
 
+/// The test provider, with its knobs turned so.
+pub(crate) fn provider(knobs: &Value) -> Result<Program> {
+    let name = "burnish-test-provider";
+    let path = std::env::current_exe()?.with_file_name(name);
+    if !path.exists() {
+        bail!("`{}` is not there: build it with `cargo build --release --package {name}`", path.display());
+    }
+    Program::start(Command::new(path).args(["--listen", "127.0.0.1:0", "--knobs", &knobs.to_string()]))
+}
+
+/// This program in front of a model, whose settings are `model`, with planner, cache, log and metrics as they are by default,
+/// and without documents to look at. All its files lie in `folder`.
+pub(crate) fn serving_model(context: &Context, folder: &Path, model: &str) -> Result<Program> {
+    let config = folder.join("burnish.toml");
+    let settings = format!(
+        "[server]\nmax_concurrent_requests = 4096\n[planner]\nstrategies = [\"none\"]\nbaseline = \"none\"\n\
+         [[models]]\nmax_concurrent = 4096\n{model}"
+    );
+    fs::write(&config, settings)?;
+    Program::start(&mut serving(context, &folder.join("data"), Some(&config))?)
+}
+
 /// A command line, whose words are parted by spaces.
 pub(crate) fn worded(line: &str) -> Result<Command> {
     let mut words = line.split_whitespace();
@@ -118,15 +139,4 @@ pub(crate) fn group_memory_mib(group: u64) -> f64 {
         .filter(member)
         .map(|id| memory_mib(&id, "VmRSS:"))
         .sum()
-}
-
-/// The program of that name beside this one.
-pub(crate) fn beside(name: impl AsRef<OsStr>) -> Result<Command> {
-    let name = name.as_ref();
-    let path = std::env::current_exe()?.with_file_name(name);
-    if !path.exists() {
-        let name = name.to_string_lossy();
-        bail!("`{}` is not there: build it with `cargo build --release --package {name}`", path.display());
-    }
-    Ok(Command::new(path))
 }

@@ -13,8 +13,8 @@ use burnish_engine::{
     IngestOptions, Parts, Pinned, Sampling,
 };
 use burnish_types::{
-    Answerer, BatchState, BoxFuture, Filter, LanguageModel, ModelError, ModelEvent, ModelRequest,
-    ModelStream, Query, SystemClock, Usage, UserContext,
+    Answerer, BatchState, BoxFuture, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, Query,
+    SystemClock, Usage,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -131,15 +131,8 @@ fn open_gathering(folder: &Path, model: Arc<Reader>, gather: Duration) -> Arc<En
 }
 
 fn ask(room: usize) -> Ask {
-    let query = Query {
-        text: format!("How many people are seated in room {room}?"),
-        conversation: Vec::new(),
-        user: UserContext::default(),
-        filter: Filter::default(),
-        top_k: 6,
-        target_quality: 0.8,
-        budget: None,
-    };
+    let query =
+        Query { top_k: 6, ..common::question(&format!("How many people are seated in room {room}?")) };
     Ask { query, pinned: Pinned::default(), sampling: Sampling::default() }
 }
 

@@ -14,13 +14,13 @@ use burnish_engine::{
     Sampling,
 };
 use burnish_types::{
-    Answer, AnswerOrigin, BoxFuture, CacheKind, Decision, Filter, Judgement, LanguageModel, Message,
-    ModelError, ModelEvent, ModelRequest, ModelStream, Query, Role, SystemClock, Timestamp, UserContext,
+    Answer, AnswerOrigin, BoxFuture, CacheKind, Decision, Judgement, LanguageModel, Message, ModelError,
+    ModelEvent, ModelRequest, ModelStream, Query, Role, SystemClock, Timestamp,
 };
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
 
-use common::WordVectors;
+use common::{WordVectors, question};
 
 /// Says something else each time.
 #[derive(Default)]
@@ -81,18 +81,6 @@ fn open(folder: &Path, cache: CacheSettings) -> (Arc<Engine>, Arc<Counting>) {
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
-
-fn question(text: &str) -> Query {
-    Query {
-        text: text.to_owned(),
-        conversation: Vec::new(),
-        user: UserContext::default(),
-        filter: Filter::default(),
-        top_k: 5,
-        target_quality: 0.8,
-        budget: None,
-    }
 }
 
 async fn ask(engine: &Arc<Engine>, query: Query, pinned: Pinned, sampling: Sampling) -> (Decision, Answer) {

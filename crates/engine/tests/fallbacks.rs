@@ -13,8 +13,8 @@ use burnish_engine::{
 use burnish_llm::{Budget, Cap, Model, ModelSettings, Period};
 use burnish_test_provider::{Faults, Knobs, Provider};
 use burnish_types::{
-    Answer, AnswerOrigin, EmbedError, Embedder, Embedding, Filter, LanguageModel, Money, Price, Query,
-    Strategy, SystemClock, UserContext,
+    Answer, AnswerOrigin, EmbedError, Embedder, Embedding, LanguageModel, Money, Price, Query, Strategy,
+    SystemClock,
 };
 use futures_util::StreamExt;
 
@@ -73,15 +73,7 @@ fn open(folder: &Path, models: Vec<Arc<dyn LanguageModel>>) -> (Arc<Engine>, Arc
 }
 
 fn query() -> Query {
-    Query {
-        text: QUESTION.to_owned(),
-        conversation: Vec::new(),
-        user: UserContext::default(),
-        filter: Filter::default(),
-        top_k: 5,
-        target_quality: 0.8,
-        budget: None,
-    }
+    common::question(QUESTION)
 }
 
 async fn ask(engine: &Arc<Engine>, strategy: &str, whole: bool) -> Result<Answer, EngineError> {

@@ -112,15 +112,7 @@ fn wanted(to: RelatedTo) -> Related {
 }
 
 fn question_of(text: &str) -> Query {
-    Query {
-        text: text.to_owned(),
-        conversation: Vec::new(),
-        user: UserContext::default(),
-        filter: Filter::default(),
-        top_k: 3,
-        target_quality: 0.8,
-        budget: None,
-    }
+    Query { top_k: 3, ..common::question(text) }
 }
 
 /// The names of the documents found, in order.

@@ -16,9 +16,7 @@ use burnish_engine::{
     AnswerEvent, Engine, EngineError, EngineSettings, IngestOptions, Parts, Pinned, Sampling,
 };
 use burnish_llm::ModelSettings;
-use burnish_types::{
-    Answer, Answerer, Filter, LanguageModel, Message, Query, Role, Strategy, SystemClock, Usage, UserContext,
-};
+use burnish_types::{Answer, Answerer, LanguageModel, Message, Query, Role, Strategy, SystemClock, Usage};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -59,15 +57,7 @@ fn open(data: &Path, models: Vec<Arc<dyn LanguageModel>>) -> Arc<Engine> {
 }
 
 fn question(text: &str) -> Query {
-    Query {
-        text: text.to_owned(),
-        conversation: Vec::new(),
-        user: UserContext::default(),
-        filter: Filter::default(),
-        top_k: 3,
-        target_quality: 0.8,
-        budget: None,
-    }
+    Query { top_k: 3, ..common::question(text) }
 }
 
 fn titles(engine: &Engine, query: &Query, strategy: &str) -> Vec<String> {

@@ -20,7 +20,7 @@ use burnish_types::{
 };
 use futures_util::{StreamExt, stream};
 
-use common::{DIMENSIONS, WordVectors};
+use common::{DIMENSIONS, WordVectors, question};
 
 /// Says what it was told to, or fails as it was told to.
 struct Scripted {
@@ -68,18 +68,6 @@ fn write_library(folder: &Path) -> PathBuf {
         .unwrap();
     fs::write(library.join("rooms.csv"), "room,floor\nAtlas,third\nBorealis,fourth\n").unwrap();
     library
-}
-
-fn question(text: &str) -> Query {
-    Query {
-        text: text.to_owned(),
-        conversation: Vec::new(),
-        user: UserContext::default(),
-        filter: Filter::default(),
-        top_k: 5,
-        target_quality: 0.8,
-        budget: None,
-    }
 }
 
 async fn whole(mut answering: Answering) -> (String, Result<Answer, EngineError>) {

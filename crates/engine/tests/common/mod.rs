@@ -1,6 +1,19 @@
 //! What the tests of the engine share.
 
-use burnish_types::{EmbedError, Embedder, Embedding};
+use burnish_types::{EmbedError, Embedder, Embedding, Filter, Query, UserContext};
+
+/// A question that nobody in particular asks, of everything that there is.
+pub(crate) fn question(text: &str) -> Query {
+    Query {
+        text: text.to_owned(),
+        conversation: Vec::new(),
+        user: UserContext::default(),
+        filter: Filter::default(),
+        top_k: 5,
+        target_quality: 0.8,
+        budget: None,
+    }
+}
 
 /// How long the vectors of [`WordVectors`] are.
 pub(crate) const DIMENSIONS: usize = 64;

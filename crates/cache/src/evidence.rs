@@ -74,6 +74,11 @@ pub fn contradict(one: &str, other: &str) -> bool {
     conflict(&Wording::new(one), &Wording::new(other)).is_some()
 }
 
+/// Whether a text denies what it speaks of.
+pub fn denies(text: &str) -> bool {
+    Wording::new(text).negations % 2 == 1
+}
+
 /// Whether two questions ask the same: at least so alike, and without a conflict.
 pub fn agree(one: &Question, other: &Question, least: f32) -> bool {
     one.cosine(other) >= least && conflict(&one.wording, &other.wording).is_none()

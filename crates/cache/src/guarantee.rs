@@ -1,33 +1,15 @@
 //! Decides which similar answers are served, so that few enough of all requests are answered wrongly.
 //!
-//! Whatever the model believes, an answer is served only while the ledger's bound on the wrong ones stays within δ of all
-//! requests. So the share of requests that are answered wrongly from the cache is at most δ at every moment, with the
-//! confidence that was asked for. What it rests on: the coins are fair, and a comparison with a fresh answer
-//! tells right from wrong. A bad model costs hits, not correctness.
+//! What may be wrong is kept by [`Allowance`]; here is what an answer is judged by.
 
+use crate::allowance::{Allowance, Draw, Drawn, Promise, Standing};
 use crate::evidence::{Conflict, Frequencies, conflict, figures};
-use crate::ledger::{Ledger, Stake};
 use crate::model::{Model, Pair};
-use crate::pacing::{Pacing, SMALLEST_RISK};
+use crate::pacing::SMALLEST_RISK;
 use crate::question::Question;
 
 /// How many comparisons of an entry's own weigh as much as what all entries taught.
 const SHARED_WEIGHT: f64 = 6.0;
-
-/// What is promised.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Promise {
-    /// The largest share of all requests that may be answered wrongly from the cache, in (0, 1).
-    pub delta: f64,
-    /// The probability with which it holds, in (0, 1).
-    pub confidence: f64,
-}
-
-impl Default for Promise {
-    fn default() -> Self {
-        Self { delta: 0.01, confidence: 0.95 }
-    }
-}
 
 /// What became of an entry's answer when it was compared or judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,16 +32,10 @@ pub struct Offer<'a> {
 /// Why an answer was served or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It is likely enough to be right, and was drawn to be served.
-    Served,
-    /// It is likely enough to be right, and was drawn to be compared.
-    Explored,
-    /// It is not likely enough to be right.
-    Unlikely,
     /// The two questions can't have one answer.
     Conflict(Conflict),
-    /// As much was answered wrongly as may be, or it can't be told yet that it was not.
-    Spent,
+    /// What may be wrong decided.
+    Drawn(Drawn),
 }
 
 /// What was decided about the nearest of the entries that were offered.
@@ -81,7 +57,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether its answer is to be served.
     pub fn serves(&self) -> bool {
-        self.why == Why::Served
+        self.why == Why::Drawn(Drawn::Served)
     }
 
     /// What to hand back once it is known whether the answer is right.
@@ -94,69 +70,48 @@ impl Verdict {
 #[derive(Clone, Debug)]
 pub struct Ticket {
     pair: Pair,
-    stake: Stake,
-    state: State,
+    /// None where a conflict left nothing to draw for.
+    draw: Option<Draw>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Nothing was at stake.
-    Passed,
-    Served,
-    Explored,
-}
-
-/// Figures of what was promised and kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Standing {
-    /// Requests so far.
-    pub requests: u64,
-    /// Answers that were served.
-    pub served: u64,
-    /// Answers that might have been served, and were compared instead.
-    pub explored: u64,
-    /// An upper bound on the wrong ones among those served, with the promised confidence.
-    pub wrong_bound: f64,
-}
-
-/// Keeps the promise.
+/// Judges answers to similar questions, and keeps the promise.
 #[derive(Clone, Debug)]
 pub struct Guarantee {
-    promise: Promise,
     frequencies: Frequencies,
     model: Model,
-    ledger: Ledger,
-    pacing: Pacing,
-    requests: u64,
-    served: u64,
-    explored: u64,
+    allowance: Allowance,
 }
 
 impl Guarantee {
     /// A guarantee for embeddings of so many `dimensions`; `seed` is for what the model draws.
     pub fn new(promise: Promise, dimensions: usize, seed: u64) -> Self {
         Self {
-            promise,
             frequencies: Frequencies::default(),
             model: Model::new(dimensions, seed),
-            ledger: Ledger::new(1.0 - promise.confidence),
-            pacing: Pacing::new(),
-            requests: 0,
-            served: 0,
-            explored: 0,
+            allowance: Allowance::new(promise),
         }
     }
 
     /// Counts a request, and decides about the nearest of the answers that are offered for it; `None` where there
     /// is none. `coin` is uniform in [0, 1) and known to nobody before.
     pub fn judge(&mut self, asked: &Question, offers: &[Offer<'_>], coin: f64) -> Option<Verdict> {
-        self.requests += 1;
         let judged = self.nearest(asked, offers);
         self.frequencies.count(&asked.wording);
-        self.pacing.observe(judged.as_ref().map_or(1.0, |judged| judged.risk));
-        let verdict = judged.map(|judged| self.decide(judged, coin));
-        self.pacing.adjust(&self.ledger, self.requests, self.promise.delta);
-        verdict
+        let Some(Judged { chosen, cosine, pair, conflict, risk }) = judged else {
+            self.allowance.count(1.0);
+            return None;
+        };
+        let (draw, why, propensity) = match conflict {
+            Some(conflict) => {
+                self.allowance.count(1.0);
+                (None, Why::Conflict(conflict), 0.0)
+            }
+            None => {
+                let draw = self.allowance.draw(risk, coin);
+                (Some(draw), Why::Drawn(draw.drawn()), draw.propensity())
+            }
+        };
+        Some(Verdict { chosen, cosine, risk, propensity, why, ticket: Ticket { pair, draw } })
     }
 
     /// How likely the nearest of the answers offered is to be wrong, and its place, deciding and counting nothing.
@@ -185,65 +140,19 @@ impl Guarantee {
         Some(Judged { chosen, cosine, pair, conflict, risk })
     }
 
-    fn decide(&mut self, judged: Judged, coin: f64) -> Verdict {
-        let Judged { chosen, cosine, pair, conflict, risk } = judged;
-        let share = if conflict.is_some() { 0.0 } else { self.pacing.share(risk) };
-        let mut stake = Stake { propensity: share, predicted: risk };
-        let mut state = State::Passed;
-        let why = if let Some(conflict) = conflict {
-            Why::Conflict(conflict)
-        } else if share == 0.0 {
-            if self.pacing.is_open() { Why::Unlikely } else { Why::Spent }
-        } else {
-            self.ledger.admit(stake);
-            // The bound rises by the risk where it is served, so this keeps it within what is allowed.
-            if self.ledger.bound() + risk > self.promise.delta * self.requests as f64 {
-                stake.propensity = 0.0;
-                Why::Spent
-            } else if coin < share {
-                self.ledger.serve(stake);
-                self.served += 1;
-                state = State::Served;
-                Why::Served
-            } else {
-                self.ledger.explore(stake);
-                self.explored += 1;
-                state = State::Explored;
-                Why::Explored
-            }
-        };
-        let propensity = stake.propensity;
-        Verdict { chosen, cosine, risk, propensity, why, ticket: Ticket { pair, stake, state } }
-    }
-
     /// Learns whether the answer that a decision was about is right: from a comparison with a fresh one where it was
     /// not served, from what somebody said where it was.
     pub fn learn(&mut self, ticket: Ticket, right: bool) {
-        let Ticket { pair, stake, state } = ticket;
-        let unseen = match state {
-            State::Explored => {
-                if right {
-                    self.ledger.acquit(stake);
-                }
-                stake.propensity
-            }
-            State::Served => {
-                if !right {
-                    self.ledger.report();
-                }
-                0.0
-            }
-            State::Passed => 0.0,
-        };
-        self.model.learn(pair, right, unseen);
+        let Ticket { pair, draw } = ticket;
+        if let Some(draw) = &draw {
+            self.allowance.settle(draw, right);
+        }
+        self.model.learn(pair, right, draw.map_or(0.0, |draw| draw.unseen()));
     }
 
     /// What was promised and kept so far.
     pub fn standing(&self) -> Standing {
-        let Self { requests, served, explored, .. } = *self;
-        // Nothing wrong can have been served where nothing was.
-        let wrong_bound = self.ledger.bound().min(served as f64);
-        Standing { requests, served, explored, wrong_bound }
+        self.allowance.standing()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Cached answers: exact ones, and similar ones under a bound on how often they are wrong.
 //!
-//! [`Guarantee`] computes and draws from coins that are handed in; it does no I/O and reads no clock.
+//! [`Guarantee`] and [`Allowance`] compute and draw from coins that are handed in; they do no I/O and read no clock.
 
+mod allowance;
 mod answers;
 mod evidence;
 mod guarantee;
@@ -13,7 +14,8 @@ mod pacing;
 mod question;
 mod wording;
 
+pub use allowance::{Allowance, Draw, Drawn, Promise, Standing};
 pub use answers::{Answers, Fresh, Kept, Key, Scope, Similar, StoredAnswer, compressed_size};
-pub use evidence::{Conflict, agree, contradict};
-pub use guarantee::{Guarantee, Offer, Promise, Record, Standing, Ticket, Verdict, Why};
+pub use evidence::{Conflict, agree, contradict, denies};
+pub use guarantee::{Guarantee, Offer, Record, Ticket, Verdict, Why};
 pub use question::Question;

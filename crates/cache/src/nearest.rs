@@ -2,6 +2,7 @@
 //!
 //! Entries come and go all the time, which graphs of neighbours bear badly; a cell gives a place up in one step.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::question::{Packed, dot};
@@ -19,6 +20,14 @@ const SMALLEST_GLANCE: usize = 64;
 const SHORTLIST: usize = 8;
 /// Rounds of the clustering that splits a cell.
 const ROUNDS: usize = 4;
+
+/// Cells that are put in order at a time.
+const RANKED: usize = 16;
+
+/// The nearer of two cells comes first.
+fn nearer(one: &(f32, usize), other: &(f32, usize)) -> Ordering {
+    other.0.total_cmp(&one.0).then(one.1.cmp(&other.1))
+}
 
 #[derive(Clone, Debug, Default)]
 struct Cell {
@@ -94,7 +103,7 @@ impl Nearest {
         if vector.values.len() != self.dimensions || self.places.contains_key(&id) {
             return;
         }
-        let nearest = self.ranked(vector).first().map(|(_, cell)| *cell);
+        let nearest = self.compared(vector).min_by(nearer).map(|(_, cell)| cell);
         let cell = nearest.unwrap_or_else(|| {
             self.cells.push(Cell { center: vector.clone(), ..Cell::default() });
             self.cells.len() - 1
@@ -125,10 +134,23 @@ impl Nearest {
         let glance = self.dimensions.div_ceil(GLANCE).max(SMALLEST_GLANCE).min(self.dimensions);
         let mut short = Best::new(count * SHORTLIST);
         let mut scanned = 0;
-        for (_, place) in self.ranked(vector) {
+        let mut cells: Vec<(f32, usize)> = self.compared(vector).collect();
+        let mut ranked = 0;
+        for turn in 0..cells.len() {
             if scanned >= SCANNED {
                 break;
             }
+            // Few are looked at, so only as many are put in order as that takes.
+            if turn == ranked {
+                let rest = &mut cells[turn..];
+                let few = RANKED.min(rest.len());
+                if few < rest.len() {
+                    rest.select_nth_unstable_by(few, nearer);
+                }
+                rest[..few].sort_unstable_by(nearer);
+                ranked += few;
+            }
+            let place = cells[turn].1;
             let cell = &self.cells[place];
             scanned += cell.ids.len();
             let rows = cell.values.chunks_exact(self.dimensions).zip(&cell.scales);
@@ -145,15 +167,11 @@ impl Nearest {
         found.values
     }
 
-    /// The cells, the nearest first.
-    fn ranked(&self, vector: &Packed) -> Vec<(f32, usize)> {
-        let filled = self.cells.iter().enumerate().filter(|(_, cell)| !cell.ids.is_empty());
+    /// The cells that are not empty, each with the cosine of its centre.
+    fn compared(&self, vector: &Packed) -> impl Iterator<Item = (f32, usize)> {
         let asked = vector.wide();
-        let cosine = |center: &Packed| dot(&asked, &center.values) as f32 * center.scale;
-        let mut ranked: Vec<(f32, usize)> =
-            filled.map(|(place, cell)| (cosine(&cell.center), place)).collect();
-        ranked.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-        ranked
+        let filled = self.cells.iter().enumerate().filter(|(_, cell)| !cell.ids.is_empty());
+        filled.map(move |(place, cell)| (dot(&asked, &cell.center.values) as f32 * cell.center.scale, place))
     }
 
     fn push(&mut self, cell: usize, id: u64, vector: &Packed) {

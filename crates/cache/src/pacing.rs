@@ -83,10 +83,11 @@ impl Pacing {
         self.price = None;
         for place in 0..RATE_COUNT {
             let Some(bound) = ledger.bound_at(place) else { continue };
-            let allowance = delta * (requests as f64 + ahead) - bound;
-            if allowance <= 0.0 {
+            // What is not covered by what was asked so far would serve nothing for a while, at the price of larger rates.
+            if bound >= delta * requests as f64 {
                 continue;
             }
+            let allowance = delta * (requests as f64 + ahead) - bound;
             let (mut low, mut high) = PRICES;
             for _ in 0..PRICE_STEPS {
                 let middle = (low * high).sqrt();

@@ -15,6 +15,7 @@ mod eval_clicks;
 mod eval_offpolicy;
 mod eval_outcomes;
 mod eval_promotion;
+mod eval_selective;
 mod ingest;
 mod learn;
 mod learn_log;
@@ -38,6 +39,7 @@ pub(crate) use eval_batch::EvalBatchArgs;
 pub(crate) use eval_cache::EvalCacheArgs;
 pub(crate) use eval_clicks::ClicksArgs;
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
+pub(crate) use eval_selective::EvalSelectiveArgs;
 pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
 
 /// What every command is given.
@@ -95,6 +97,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             eval_adaptive::run(&context, &request)
         }
         Command::Eval(Eval::Batch(args)) => eval_batch::run(&context, &args),
+        Command::Eval(Eval::Selective(args)) => eval_selective::run(&context, &args),
         Command::Eval(Eval::Clicks(args)) => eval_clicks::run(&context, &args),
         Command::Replay(request) => replay::run(&context, &request),
         Command::Eval(Eval::Cache(args)) => eval_cache::run(&context, &args),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use burnish_engine::{
     AnswerSettings, BatchSettings, CacheSettings, EngineSettings, ParameterSettings, PlannerSettings,
+    SelectiveSettings,
 };
 use burnish_ingest::{Chunking, Limits};
 use burnish_llm::ModelSettings;
@@ -51,6 +52,7 @@ struct Raw {
     answer: RawAnswer,
     batch: RawBatch,
     cache: RawCache,
+    selective: RawSelective,
     chunking: RawChunking,
     limits: RawLimits,
     #[serde(default)]
@@ -123,6 +125,13 @@ struct RawCache {
     delta: f64,
     max_mib: u64,
     lifetime_seconds: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSelective {
+    enabled: bool,
+    delta: f64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -347,7 +356,8 @@ fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value)
 }
 
 fn validate(raw: Raw) -> Result<Config> {
-    let Raw { store, server, embedding, planner, answer, batch, cache, chunking, limits, models } = raw;
+    let Raw { store, server, embedding, planner, answer, batch, cache, selective, chunking, limits, models } =
+        raw;
     let listen = server.listen.parse().with_context(|| {
         format!("server.listen: `{}` is not an address such as 127.0.0.1:8080", server.listen)
     })?;
@@ -355,6 +365,7 @@ fn validate(raw: Raw) -> Result<Config> {
     check_planner(&planner)?;
     within("answer.smallest_support", f64::from(answer.smallest_support), 0.0, 1.0)?;
     within("cache.delta", cache.delta, 0.0001, 0.5)?;
+    within("selective.delta", selective.delta, 0.0001, 0.5)?;
     at_least("cache.max_mib", cache.max_mib as usize, 1)?;
     at_least("server.max_concurrent_requests", server.max_concurrent_requests, 1)?;
     at_least("server.max_query_chars", server.max_query_chars, 1)?;
@@ -411,6 +422,7 @@ fn validate(raw: Raw) -> Result<Config> {
             parallel: batch.parallel,
             gather: Duration::from_millis(batch.gather_ms),
         },
+        selective: SelectiveSettings { enabled: selective.enabled, delta: selective.delta },
         cache: CacheSettings {
             enabled: cache.enabled,
             similar: cache.similar,

@@ -5,15 +5,17 @@ use std::time::Instant;
 
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel,
-    ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Parameters, Query, Recorded, Spending, Stage,
-    StageTiming,
+    ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Parameters, Query, Recorded, SelectiveChoice,
+    Spending, Stage, StageTiming,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::caching::{Pending, Prepared, StandIn};
+use crate::extractive::Quotation;
 use crate::pipeline::{Retrieved, timing};
+use crate::selective::Comparison;
 use crate::support::support;
 use crate::writing::{Spent, Vain, stand_in};
 use crate::{Engine, EngineError, Pinned, extractive, prompt};
@@ -77,6 +79,9 @@ pub(crate) struct Ending {
     started: Instant,
     /// What the cache keeps of it.
     pending: Option<Box<Pending>>,
+    selective: Option<SelectiveChoice>,
+    /// What it is to be compared with.
+    comparison: Option<Box<Comparison>>,
 }
 
 /// What was written.
@@ -93,7 +98,8 @@ pub(crate) struct Written {
 impl Ending {
     /// Of a plan whose answer is being written from now on.
     pub(crate) fn new(engine: &Arc<Engine>, retrieved: Retrieved, pending: Option<Box<Pending>>) -> Self {
-        let Retrieved { decision, evidence, timings, recorded, spent, degraded } = retrieved;
+        let Retrieved { decision, evidence, timings, recorded, spent, degraded, selective, comparison } =
+            retrieved;
         let strategy = decision.choice().map(|choice| &choice.plan.strategy);
         Self {
             consulted: strategy.is_none_or(|strategy| engine.consults_documents(strategy)),
@@ -109,7 +115,14 @@ impl Ending {
             timings,
             started: Instant::now(),
             pending,
+            selective,
+            comparison,
         }
+    }
+
+    /// What is said in place of the planned model, which is not needed.
+    pub(crate) fn spared(self, quotation: Quotation) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
+        streamed(self, Written { origin: AnswerOrigin::Spared, ..quoted(quotation, None) })
     }
 
     /// The answer that a model gave in one piece, having been shown all the evidence.
@@ -137,7 +150,7 @@ impl Engine {
         sampling: Sampling,
     ) -> Result<Answering, EngineError> {
         match self.prepare(&query, &pinned, &sampling).await? {
-            Prepared::Kept(answering) => Ok(*answering),
+            Prepared::Ready(answering) => Ok(*answering),
             Prepared::Found(retrieved, pending) if self.may_gather(&query, &sampling, &retrieved) => {
                 self.answer_gathered(query, sampling, *retrieved, pending).await
             }
@@ -279,8 +292,7 @@ impl Engine {
                 if !consulted {
                     return Ok(extractive::not_consulted());
                 }
-                let smallest_support = engine.settings.answer.smallest_support;
-                extractive::quote(&question, &evidence, engine.embedder.as_ref(), smallest_support)
+                engine.quotation(&question, &evidence)
             })
             .await;
         let (quotation, failed) = match quotation {
@@ -292,18 +304,26 @@ impl Engine {
             }
         };
         let reasons: Vec<String> = degraded.into_iter().chain(failed).collect();
-        let written = Written {
-            text: quotation.text,
-            found: quotation.found,
-            citations: quotation.citations,
-            spent: Spent::default(),
-            degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
-            finish_reason: "stop".to_owned(),
-            origin: AnswerOrigin::Plan,
-        };
-        let pieces: Vec<_> = pieces(&written.text).map(|piece| Ok(AnswerEvent::Text(piece))).collect();
-        Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written))))
+        streamed(ending, quoted(quotation, (!reasons.is_empty()).then(|| reasons.join("; "))))
     }
+}
+
+fn quoted(quotation: Quotation, degraded: Option<String>) -> Written {
+    Written {
+        text: quotation.text,
+        found: quotation.found,
+        citations: quotation.citations,
+        spent: Spent::default(),
+        degraded,
+        finish_reason: "stop".to_owned(),
+        origin: AnswerOrigin::Plan,
+    }
+}
+
+/// Hands out what is written already, as though it were written now.
+fn streamed(ending: Ending, written: Written) -> BoxStream<'static, Result<AnswerEvent, EngineError>> {
+    let pieces: Vec<_> = pieces(&written.text).map(|piece| Ok(AnswerEvent::Text(piece))).collect();
+    Box::pin(stream::iter(pieces).chain(stream::once(finish(ending, written))))
 }
 
 /// Hands out the answer to a similar question in place of one that can't be had, and says so.
@@ -434,7 +454,7 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
     let (consulted, limited) = (ending.consulted, ending.limited);
     // Without what finding the passages took.
     let wrote = if written.origin.is_plan() { written.spent.usage.output_tokens } else { 0 };
-    let Closed { engine, decision, recorded, pending, answer } = close(ending, written);
+    let Closed { engine, decision, recorded, pending, comparison, answer } = close(ending, written);
     recorded.durable.await?;
     // Under way once called; whoever reads the decision waits for it.
     drop(engine.store.record_answer(decision.id, answer.clone()));
@@ -447,6 +467,9 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
         let judgement = Judgement::Supported { value };
         let outcome = Outcome { request: decision.id, at: answer.at, judgement, comment: None, user: None };
         drop(engine.store.record_outcomes(vec![outcome]));
+    }
+    if let Some(comparison) = comparison {
+        engine.compare(*comparison, &decision, &answer);
     }
     if let Some(pending) = pending {
         engine.keep(*pending, decision.id, &answer, consulted);
@@ -477,12 +500,13 @@ struct Closed {
     decision: Decision,
     recorded: Recorded,
     pending: Option<Box<Pending>>,
+    comparison: Option<Box<Comparison>>,
     answer: Answer,
 }
 
 fn close(ending: Ending, written: Written) -> Closed {
-    let Ending { engine, decision, recorded, evidence, mut spent, mut timings, started, pending, .. } =
-        ending;
+    let Ending { engine, decision, recorded, evidence, mut spent, mut timings, started, .. } = ending;
+    let Ending { pending, selective, comparison, .. } = ending;
     spent += written.spent;
     let reasons: Vec<String> = ending.degraded.into_iter().chain(written.degraded).collect();
     timings.push(timing(Stage::Generate, started));
@@ -498,9 +522,10 @@ fn close(ending: Ending, written: Written) -> Closed {
         degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
         finish_reason: written.finish_reason,
         origin: written.origin,
+        selective,
         at: engine.clock.now(),
     };
-    Closed { engine, decision, recorded, pending, answer }
+    Closed { engine, decision, recorded, pending, comparison, answer }
 }
 
 /// Words with the space before them, so that a quotation streams like anything else.

@@ -107,7 +107,7 @@ impl Engine {
                 Ok(Prepared::Found(retrieved, pending)) => {
                     open.push(Open { place, ask, retrieved: *retrieved, pending });
                 }
-                Ok(Prepared::Kept(answering)) => done.push((place, drained(*answering).await)),
+                Ok(Prepared::Ready(answering)) => done.push((place, drained(*answering).await)),
                 Err(error) => done.push((place, Err(error))),
             }
         }

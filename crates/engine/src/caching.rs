@@ -120,6 +120,11 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// Whether an answer that might have been served is compared with the one to come.
+    pub(crate) fn compares(&self) -> bool {
+        self.compare.is_some()
+    }
+
     /// What nearness is measured by. Questions under a filter have none: only the generation, which is in the exact key,
     /// vouches for what a filter lets through.
     fn question(&mut self, embedder: &dyn Embedder) -> Result<Option<&Question>, EmbedError> {
@@ -140,8 +145,8 @@ pub(crate) struct StandIn {
 
 /// A question before anybody is asked to answer it.
 pub(crate) enum Prepared {
-    /// The cache has an answer.
-    Kept(Box<Answering>),
+    /// It takes nobody: the cache has an answer, or no model is needed.
+    Ready(Box<Answering>),
     /// Passages were found; what comes is to be kept where there is something pending.
     Found(Box<Retrieved>, Option<Box<Pending>>),
 }
@@ -304,7 +309,7 @@ fn repeated(decision: &Decision) -> Option<RequestId> {
 }
 
 /// Whether an answer is right, by what somebody says; none where that does not say.
-fn right(judgement: &Judgement) -> Option<bool> {
+pub(crate) fn right(judgement: &Judgement) -> Option<bool> {
     match judgement {
         Judgement::Thumb { up } => Some(*up),
         Judgement::Score { value } => Some(*value >= 0.5),
@@ -345,12 +350,12 @@ impl Engine {
     ) -> Result<Prepared, EngineError> {
         let answerer = self.answerer(pinned.answerer.as_ref())?;
         let pending = match self.look_up(query, answerer, pinned, sampling).await {
-            Lookup::Hit(answering) => return Ok(Prepared::Kept(answering)),
+            Lookup::Hit(answering) => return Ok(Prepared::Ready(answering)),
             Lookup::Miss(pending) => pending,
         };
         let choice = pending.as_ref().and_then(|pending| pending.choice.clone());
         let retrieved = self.retrieve(query.clone(), pinned.clone(), choice).await?;
-        Ok(Prepared::Found(Box::new(retrieved), pending))
+        self.select(query, pinned, sampling, retrieved, pending).await
     }
 
     /// Serves the request from the cache, or says what is to be kept of the answer to come.
@@ -536,6 +541,7 @@ impl Engine {
         answer.usage = Usage::default();
         answer.cost = Some(Money::ZERO);
         answer.spent = Vec::new();
+        answer.selective = None;
         answer.at = at;
         let store = Arc::clone(&self.store);
         let (evidence, text) = (answer.evidence.clone(), answer.text.clone());

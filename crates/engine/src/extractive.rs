@@ -25,6 +25,18 @@ pub(crate) struct Quotation {
     pub(crate) text: String,
     pub(crate) found: bool,
     pub(crate) citations: Vec<Citation>,
+    pub(crate) strength: Strength,
+}
+
+/// How well the passages fit the question.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Strength {
+    /// The support of the best sentence.
+    pub(crate) best: f32,
+    /// That of the best one that is not quoted.
+    pub(crate) next: f32,
+    /// The likeness of the best passage.
+    pub(crate) passage: f32,
 }
 
 struct Sentence<'a> {
@@ -68,15 +80,20 @@ pub(crate) fn quote(
         sentence.support = (1.0 - PASSAGE_WEIGHT) * dot(asked, embedding) + PASSAGE_WEIGHT * passage;
     }
     sentences.sort_by(|a, b| b.support.total_cmp(&a.support));
-    let best = sentences.first().map_or(f32::NEG_INFINITY, |sentence| sentence.support);
-    if best < smallest_support {
-        return Ok(nothing());
-    }
+    let Some(best) = sentences.first().map(|sentence| sentence.support) else { return Ok(nothing()) };
     let mut chosen: Vec<&Sentence<'_>> =
         sentences.iter().take(QUOTED).filter(|sentence| sentence.support >= FURTHER_SHARE * best).collect();
+    let strength = Strength {
+        best,
+        next: sentences.get(chosen.len()).map_or(0.0, |sentence| sentence.support),
+        passage: passages.iter().map(|passage| dot(asked, passage)).fold(0.0, f32::max),
+    };
+    if best < smallest_support {
+        return Ok(Quotation { strength, ..nothing() });
+    }
     // As they stand in the documents, the best passage first.
     chosen.sort_by_key(|sentence| (sentence.passage, sentence.span.start));
-    Ok(written(&chosen, evidence))
+    Ok(Quotation { strength, ..written(&chosen, evidence) })
 }
 
 /// What is said when no documents were looked at.
@@ -96,7 +113,12 @@ fn nothing() -> Quotation {
 }
 
 fn unquoted(sentence: &str) -> Quotation {
-    Quotation { text: format!("{sentence}."), found: false, citations: Vec::new() }
+    said(format!("{sentence}."))
+}
+
+/// What is said without any passage.
+pub(crate) fn said(text: String) -> Quotation {
+    Quotation { text, found: false, citations: Vec::new(), strength: Strength::default() }
 }
 
 fn written(chosen: &[&Sentence<'_>], evidence: &[Evidence]) -> Quotation {
@@ -109,7 +131,7 @@ fn written(chosen: &[&Sentence<'_>], evidence: &[Evidence]) -> Quotation {
         parts.push(format!("{} [{marker}]", text.join(" ")));
         citations.push(Citation { marker, chunk: passage.chunk, quote: Some(sentence.span) });
     }
-    Quotation { text: parts.join(" "), found: true, citations }
+    Quotation { text: parts.join(" "), found: true, citations, strength: Strength::default() }
 }
 
 /// The sentences of a text, list marks left out. A sentence ends at `.`, `!` or `?` before white space and

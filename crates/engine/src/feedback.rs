@@ -58,6 +58,7 @@ impl Engine {
         let heard = outcome.judgement.clone();
         self.blocking(move |engine| {
             engine.caching.hear(&stored.decision, &heard);
+            engine.selective.hear(stored.decision.id, &heard);
             Ok(())
         })
         .await?;

@@ -20,6 +20,7 @@ mod pipeline;
 mod planner;
 mod prompt;
 mod related;
+mod selective;
 mod settings;
 mod spending;
 mod support;
@@ -46,8 +47,10 @@ pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
+pub use selective::{QuotationJudge, SelectiveStanding, Signs};
 pub use settings::{
     AnswerSettings, BatchSettings, CacheSettings, EngineSettings, ParameterSettings, PlannerSettings,
+    SelectiveSettings,
 };
 
 use batch::Gathering;
@@ -57,6 +60,7 @@ use corpus::Corpus;
 use learned::Learned;
 use parameters::Lengths;
 use planner::Planner;
+use selective::Selective;
 use writing::{Metered, ModelWriter};
 
 /// What the engine is put together from, so that tests and other set-ups can bring their own.
@@ -76,6 +80,7 @@ pub struct Engine {
     caching: Arc<Caching>,
     gathering: Gathering,
     lengths: Lengths,
+    selective: Selective,
     embedder: Arc<dyn Embedder>,
     models: Vec<Arc<dyn LanguageModel>>,
     writer: Option<ModelWriter>,
@@ -123,12 +128,14 @@ impl Engine {
         let challenger = Challenger::read(store.as_ref())?;
         planner.correct_by(challenger.trees());
         let lengths = Lengths::read(settings.answer.parameters, store.as_ref())?;
+        let selective = Selective::from_log(settings.selective, store.as_ref(), learned.position())?;
         let engine = Arc::new(Self {
             store,
             corpus,
             caching,
             gathering: Gathering::new(settings.batch.gather),
             lengths,
+            selective,
             embedder,
             models,
             writer,

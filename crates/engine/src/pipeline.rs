@@ -9,11 +9,13 @@ use burnish_retrieval::{
 };
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LexicalIndex,
-    Lifted, Money, Query, QueryFeatures, Recorded, RequestId, Stage, StageTiming, Store, Strategy,
+    Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, Stage, StageTiming, Store,
+    Strategy,
 };
 
 use crate::learned::Expense;
 use crate::planner::Circumstances;
+use crate::selective::Comparison;
 use crate::writing::{Metered, Spent};
 use crate::{Engine, EngineError, Pinned};
 
@@ -43,6 +45,10 @@ pub(crate) struct Retrieved {
     pub(crate) spent: Spent,
     /// Why the plan could not be followed to the letter, where it could not.
     pub(crate) degraded: Option<String>,
+    /// What could answer without the planned model, where that was looked at.
+    pub(crate) selective: Option<SelectiveChoice>,
+    /// What the model's answer is to be compared with.
+    pub(crate) comparison: Option<Box<Comparison>>,
 }
 
 /// What finding passages may use and what it has taken.
@@ -77,7 +83,7 @@ impl Engine {
     /// Finds passages and nothing more.
     pub async fn search(self: &Arc<Self>, query: Query, pinned: Pinned) -> Result<Answered, EngineError> {
         let pinned = Pinned { answerer: Some(Answerer::Passages), ..pinned };
-        let Retrieved { decision, evidence, timings, recorded, spent, degraded } =
+        let Retrieved { decision, evidence, timings, recorded, spent, degraded, .. } =
             self.retrieve(query, pinned, None).await?;
         let answer = Answer {
             text: String::new(),
@@ -91,6 +97,7 @@ impl Engine {
             degraded,
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
+            selective: None,
             at: self.clock.now(),
         };
         // A search takes less time than a sync of the disk: its id survives the process, and soon a loss of power.
@@ -171,7 +178,16 @@ impl Engine {
         let (evidence, degraded) =
             self.find_or_fall_back(query, &plan.strategy, plan.depth, looked, &mut effort)?;
         let spent = metered.as_ref().map(Metered::spent).unwrap_or_default();
-        Ok(Retrieved { decision, evidence, timings: effort.timings, recorded, spent, degraded })
+        Ok(Retrieved {
+            decision,
+            evidence,
+            timings: effort.timings,
+            recorded,
+            spent,
+            degraded,
+            selective: None,
+            comparison: None,
+        })
     }
 
     fn metered(&self) -> Option<Metered<'_>> {

@@ -425,6 +425,7 @@ impl Engine {
             degraded: None,
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
+            selective: None,
             at: self.clock.now(),
         };
         (answer, because)

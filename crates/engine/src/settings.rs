@@ -18,6 +18,8 @@ pub struct EngineSettings {
     pub batch: BatchSettings,
     /// Which answers are kept.
     pub cache: CacheSettings,
+    /// Which questions are answered without a model.
+    pub selective: SelectiveSettings,
     /// How documents are cut.
     pub chunking: Chunking,
     /// What a file may cost to read.
@@ -33,6 +35,7 @@ impl EngineSettings {
             answer: AnswerSettings::default(),
             batch: BatchSettings::default(),
             cache: CacheSettings::default(),
+            selective: SelectiveSettings::default(),
             chunking: Chunking::default(),
             limits: Limits::default(),
         }
@@ -137,5 +140,20 @@ pub struct CacheSettings {
 impl Default for CacheSettings {
     fn default() -> Self {
         Self { enabled: true, similar: false, delta: 0.01, max_bytes: 64 << 20, lifetime_ms: 24 * 3_600_000 }
+    }
+}
+
+/// Which questions are answered without a model, though one is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SelectiveSettings {
+    /// Whether any is.
+    pub enabled: bool,
+    /// The share of all requests that may be answered otherwise than the model would, in (0, 1).
+    pub delta: f64,
+}
+
+impl Default for SelectiveSettings {
+    fn default() -> Self {
+        Self { enabled: false, delta: 0.02 }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use burnish_cache::denies;
 use burnish_types::Answer;
 
 /// Shorter words are mostly those that every text has.
 const SMALLEST_WORD: usize = 4;
+/// A quotation that holds this share of an answer's telling words says the same.
+const COVERED: f64 = 0.8;
 
 /// The share of the answer's telling words (numbers, and words of four letters or more) that stand in the passages it
 /// cites, in [0, 1]; 0 for an answer that cites nothing. `None` where there is no answer to speak of: passages alone,
@@ -24,6 +27,30 @@ pub(crate) fn support(answer: &Answer) -> Option<f64> {
         return None;
     }
     Some(said.iter().filter(|word| known.contains(*word)).count() as f64 / said.len() as f64)
+}
+
+/// Whether a `quotation` says what an `answer` to `question` says, as far as words can tell: nearly all telling words of the
+/// answer that are not the question's own, every number among them, and whether it is denied. A doubt counts as no.
+pub(crate) fn covers(quotation: &str, answer: &str, question: &str) -> bool {
+    let asked: BTreeSet<String> = telling_words(question).collect();
+    let said: BTreeSet<String> = telling_words(answer).filter(|word| !asked.contains(word)).collect();
+    let quoted: BTreeSet<String> = telling_words(quotation).collect();
+    let is_number = |word: &&String| word.contains(|c: char| c.is_ascii_digit());
+    let covered = said.iter().filter(|word| quoted.contains(*word)).count();
+    !said.is_empty()
+        && covered as f64 >= COVERED * said.len() as f64
+        && said.iter().filter(is_number).all(|number| quoted.contains(number))
+        && denies(quotation) == denies(answer)
+}
+
+/// The share of the question's telling words that stand in a `text`, in [0, 1]; 1 for a question that has none.
+pub(crate) fn mentioned(question: &str, text: &str) -> f64 {
+    let asked: BTreeSet<String> = telling_words(question).collect();
+    let known: BTreeSet<String> = telling_words(text).collect();
+    if asked.is_empty() {
+        return 1.0;
+    }
+    asked.iter().filter(|word| known.contains(*word)).count() as f64 / asked.len() as f64
 }
 
 /// Markers such as `[1]` are no words of the answer.
@@ -70,6 +97,7 @@ mod tests {
             degraded: None,
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
+            selective: None,
             at: Timestamp(1),
         }
     }
@@ -88,5 +116,25 @@ mod tests {
         for (text, found, cited, expected) in cases {
             assert_eq!(support(&answer(text, found, cited)), expected, "{text} citing {cited:?}");
         }
+    }
+
+    #[test]
+    fn a_quotation_says_the_same_where_it_holds_what_the_answer_adds_to_the_question() {
+        let question = "When do cached answers expire?";
+        let quotation = "Answers that are cached expire after 30 minutes of silence [1]";
+        let cases = [
+            ("Cached answers expire after 30 minutes [1].", true),
+            ("After 30 minutes.", true),
+            ("After 45 minutes.", false),
+            ("They do not expire after 30 minutes of silence.", false),
+            ("After 30 minutes, unless somebody renews them beforehand.", false),
+            ("Cached answers expire.", false),
+            ("", false),
+        ];
+        for (answer, expected) in cases {
+            assert_eq!(covers(quotation, answer, question), expected, "{answer}");
+        }
+        assert_eq!(mentioned(question, quotation), 0.75);
+        assert_eq!(mentioned("Why?", quotation), 1.0);
     }
 }

@@ -169,7 +169,7 @@ pub async fn evaluate(
     let together = report(&queries, &answers, &seen);
     let holds = |material: &BTreeMap<String, Arc<str>>, query: &CollectionQuery| {
         let text = material.get(&query.text).map(|text| text.to_lowercase()).unwrap_or_default();
-        gold(query).iter().any(|answer| text.contains(answer.as_str()))
+        query.answers().iter().any(|answer| text.contains(&answer.to_lowercase()))
     };
     let answerable: Vec<&&CollectionQuery> = queries.iter().filter(|query| holds(&before, query)).collect();
     let kept: Vec<f64> =
@@ -189,13 +189,6 @@ fn ask(query: &CollectionQuery) -> Ask {
     // As a prompt has it, so that what was asked is found again.
     asked.text = query.text.split_whitespace().collect::<Vec<_>>().join(" ");
     Ask { query: asked, pinned: Pinned::default(), sampling: Sampling::default() }
-}
-
-/// The texts of which one is the answer. `yes` and `no` stand everywhere and say nothing.
-fn gold(query: &CollectionQuery) -> Vec<String> {
-    let answers = query.metadata.get("answers").and_then(Value::as_array);
-    let texts = answers.into_iter().flatten().filter_map(Value::as_str).map(str::to_lowercase);
-    texts.filter(|text| !matches!(text.as_str(), "" | "yes" | "no")).collect()
 }
 
 fn report(queries: &[&CollectionQuery], answers: &[Result<Batched, EngineError>], seen: &Seen) -> Asked {

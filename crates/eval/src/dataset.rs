@@ -47,6 +47,15 @@ pub struct CollectionQuery {
     pub metadata: Map<String, Value>,
 }
 
+impl CollectionQuery {
+    /// The texts of which one is the answer. `yes` and `no` stand everywhere and say nothing.
+    pub fn answers(&self) -> Vec<&str> {
+        let answers = self.metadata.get("answers").and_then(Value::as_array);
+        let texts = answers.into_iter().flatten().filter_map(Value::as_str);
+        texts.filter(|text| !matches!(text.to_lowercase().as_str(), "" | "yes" | "no")).collect()
+    }
+}
+
 /// A split of a collection: its queries with their judgements, and the way to the corpus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {

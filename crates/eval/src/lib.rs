@@ -18,6 +18,7 @@ pub mod questions;
 pub mod related;
 pub mod replay;
 pub mod retrieval;
+pub mod selective;
 pub mod stream;
 pub mod trec;
 

@@ -4,6 +4,7 @@
 
 mod features;
 pub mod learner;
+mod logistic;
 mod memory;
 pub mod off_policy;
 pub mod patterns;
@@ -19,6 +20,7 @@ pub use features::{
     FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
     neutral_value, query_features, text_features,
 };
+pub use logistic::Logistic;
 pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Start, Testimony};
 pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};
 pub use sequential::{Arm, Comparison, ComparisonSettings, Finding, Refused, Verdict};

@@ -5,7 +5,7 @@
 //! same time after any number of outcomes.
 
 mod forecast;
-mod matrix;
+pub(crate) mod matrix;
 mod posterior;
 mod prior;
 mod profile;

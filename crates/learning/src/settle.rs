@@ -59,6 +59,7 @@ impl Word {
             }
             Judgement::Cited { chunk } => self.used.push(chunk),
             Judgement::Opened { chunk } => self.opened.push(chunk),
+            Judgement::Compared { .. } => {}
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use burnish_engine::CacheStanding;
+use burnish_engine::{CacheStanding, SelectiveStanding};
 use burnish_types::{EndpointFigures, Prediction, Strategy, Totals};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -69,6 +69,7 @@ pub(crate) struct Metrics {
     quality: Quality,
     model: ModelFigures,
     cache: Cache,
+    selective: Selective,
     process: Process,
 }
 
@@ -178,6 +179,16 @@ struct Cache {
     bytes: Gauge,
 }
 
+/// What is answered without a model.
+#[derive(Default)]
+struct Selective {
+    greetings: Gauge,
+    requests: Gauge,
+    served: Gauge,
+    explored: Gauge,
+    wrong_bound: Gauge<f64, AtomicU64>,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let seconds: Seconds = Family::new_with_constructor(|| Histogram::new(BUCKETS));
@@ -192,6 +203,7 @@ impl Default for Metrics {
             quality: Quality::default(),
             model: ModelFigures::default(),
             cache: Cache::default(),
+            selective: Selective::default(),
             process: Process::default(),
         };
         metrics.process.register(&mut metrics.registry);
@@ -221,6 +233,21 @@ impl Default for Metrics {
         }
         let help = "Upper bound on the wrong answers to similar requests, 95 % confidence";
         registry.register("cache_wrong_bound", help, cache.wrong_bound.clone());
+        let selective = &metrics.selective;
+        for (name, help, gauge) in [
+            ("selective_greetings", "Greetings, answered without a model", &selective.greetings),
+            ("selective_requests", "Requests whose model a quotation could have spared", &selective.requests),
+            ("selective_quoted", "Requests answered by quotation in place of a model", &selective.served),
+            (
+                "selective_explored",
+                "Likely quotations, compared with the model's answer",
+                &selective.explored,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        let help = "Upper bound on the wrong quotations in place of a model, 95 % confidence";
+        registry.register("selective_wrong_bound", help, selective.wrong_bound.clone());
         metrics
     }
 }
@@ -233,6 +260,7 @@ impl Metrics {
         learned: &[(Strategy, Prediction)],
         endpoints: &[EndpointFigures],
         cache: &CacheStanding,
+        selective: &SelectiveStanding,
     ) -> String {
         for (gauge, value) in [
             (&self.documents, totals.documents),
@@ -245,10 +273,15 @@ impl Metrics {
             (&self.cache.explored, cache.similar.explored),
             (&self.cache.entries, cache.entries),
             (&self.cache.bytes, cache.bytes),
+            (&self.selective.greetings, selective.greetings),
+            (&self.selective.requests, selective.quotations.requests),
+            (&self.selective.served, selective.quotations.served),
+            (&self.selective.explored, selective.quotations.explored),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
         self.cache.wrong_bound.set(cache.similar.wrong_bound);
+        self.selective.wrong_bound.set(selective.quotations.wrong_bound);
         for (strategy, prediction) in learned {
             let label = ByStrategy { strategy: strategy.to_string() };
             self.quality.get_or_create(&label).set(prediction.quality);

@@ -130,6 +130,8 @@ pub enum AnswerOrigin {
     /// The plan, so that what people say of it is said of the plan.
     #[default]
     Plan,
+    /// No model: what was planned for one could be answered without.
+    Spared,
     /// A similar question, whose kept answer took the place of one that could not be had.
     StandIn,
     /// The plan, but it broke off before its end.
@@ -141,6 +143,31 @@ impl AnswerOrigin {
     pub fn is_plan(&self) -> bool {
         *self == Self::Plan
     }
+}
+
+/// Why a question that a model was planned for could do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelectiveKind {
+    /// Nothing is asked: it greets, or thanks.
+    Greeting,
+    /// The passages answer it in their own words.
+    Quotation,
+}
+
+/// What could have answered without the planned model, and what was decided about it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelectiveChoice {
+    /// What that is.
+    pub kind: SelectiveKind,
+    /// How well it fits the question: the likeness of the best sentence, in [-1, 1].
+    pub support: f32,
+    /// How likely it was predicted not to say what the model would, in [0, 1].
+    pub risk: f64,
+    /// The probability with which it was going to be served; above 0 and not served, it was compared with the model's answer.
+    pub propensity: f64,
+    /// Whether it was served.
+    pub served: bool,
 }
 
 /// What was answered.
@@ -170,6 +197,9 @@ pub struct Answer {
     /// What it came from.
     #[serde(default, skip_serializing_if = "AnswerOrigin::is_plan")]
     pub origin: AnswerOrigin,
+    /// What could have answered without the planned model, where that was looked at beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selective: Option<SelectiveChoice>,
     /// When it was complete.
     pub at: Timestamp,
 }

@@ -16,7 +16,10 @@ mod plan;
 mod query;
 mod store;
 
-pub use answer::{Answer, AnswerOrigin, Citation, Evidence, Lifted, Span, Stage, StageTiming, Usage};
+pub use answer::{
+    Answer, AnswerOrigin, Citation, Evidence, Lifted, SelectiveChoice, SelectiveKind, Span, Stage,
+    StageTiming, Usage,
+};
 pub use batch::{BatchResult, BatchStanding, BatchState};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use document::{

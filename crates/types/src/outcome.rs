@@ -48,6 +48,16 @@ pub enum Judgement {
         /// The support.
         value: f64,
     },
+    /// Whether a quotation said what the model's answer says: the engine's own signal, which says nothing of the answer, but
+    /// of when a model is needed.
+    Compared {
+        /// What was known of the quotation beforehand.
+        signs: Vec<f64>,
+        /// Whether it said the same.
+        agrees: bool,
+        /// How many comparisons this one stands for, since likely ones are seldom compared.
+        weight: f64,
+    },
 }
 
 impl Judgement {

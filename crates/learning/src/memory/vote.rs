@@ -130,9 +130,10 @@ pub(super) fn votes(testimony: &Testimony<'_>) -> Vec<(ChunkId, Signals)> {
         Judgement::Score { value } if value <= 0.25 => praise(false),
         Judgement::Completed { done: true } => praise(true),
         Judgement::AskedAgain => praise(false),
-        Judgement::Score { .. } | Judgement::Completed { done: false } | Judgement::Supported { .. } => {
-            Vec::new()
-        }
+        Judgement::Score { .. }
+        | Judgement::Completed { done: false }
+        | Judgement::Supported { .. }
+        | Judgement::Compared { .. } => Vec::new(),
     }
 }
 

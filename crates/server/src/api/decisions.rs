@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::feedback::request_id;
 use crate::app::App;
 use crate::error::{ApiError, ErrorBody};
-use crate::wire::{Citation, Decision, Outcome, Passage, Timing, citations, dollars, rfc3339};
+use crate::wire::{Citation, Decision, Outcome, Passage, Selective, Timing, citations, dollars, rfc3339};
 
 /// A decision with everything that became of it.
 #[derive(Serialize, ToSchema)]
@@ -39,9 +39,12 @@ pub(crate) struct Answer {
     /// Why the plan could not be followed to the letter, where it could not.
     degraded: Option<String>,
     finish_reason: String,
-    /// What it came from: `plan`; `stand_in` where the kept answer to a similar question took its place; `broken` where
+    /// What it came from: `plan`; `spared` where it took no model, though one was planned; `stand_in` where the kept answer to a similar question took its place; `broken` where
     /// it broke off.
     origin: &'static str,
+    /// What could have answered without the planned model, where that was looked at beforehand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selective: Option<Selective>,
     /// In the form of RFC 3339.
     at: String,
 }
@@ -62,9 +65,11 @@ impl From<&inside::Answer> for Answer {
             finish_reason: answer.finish_reason.clone(),
             origin: match answer.origin {
                 inside::AnswerOrigin::Plan => "plan",
+                inside::AnswerOrigin::Spared => "spared",
                 inside::AnswerOrigin::StandIn => "stand_in",
                 inside::AnswerOrigin::Broken => "broken",
             },
+            selective: answer.selective.as_ref().map(Selective::from),
             at: rfc3339(answer.at),
         }
     }

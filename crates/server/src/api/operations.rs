@@ -48,7 +48,8 @@ pub(super) async fn readiness(State(app): State<App>) -> Result<Json<Health>, Ap
 pub(super) async fn figures(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
     let totals = app.engine.totals().await?;
     let engine = &app.engine;
-    let text = app.metrics.encode(totals, &engine.learned(), &engine.endpoints(), &engine.cache());
+    let (cache, selective) = (engine.cache(), engine.selective());
+    let text = app.metrics.encode(totals, &engine.learned(), &engine.endpoints(), &cache, &selective);
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }
 

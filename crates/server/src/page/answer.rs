@@ -1,7 +1,8 @@
 //! An answer as its template shows it: everything is cut, rounded and worded here, and only placed there.
 
 use burnish_types::{
-    Answer, ChunkId, Evidence, Judgement, Lifted, Money, Outcome, Stage, StoredDecision, Timestamp,
+    Answer, ChunkId, Evidence, Judgement, Lifted, Money, Outcome, SelectiveKind, Stage, StoredDecision,
+    Timestamp,
 };
 use serde::Serialize;
 
@@ -123,7 +124,10 @@ impl AnswerView {
             degraded: answer.and_then(|answer| answer.degraded.clone()),
             passages: answer.map(|answer| passages(answer, outcomes)).unwrap_or_default(),
             policy: decision.policy.clone(),
-            reason: sentence(&decision.reason),
+            reason: match answer.and_then(spared) {
+                Some(spared) => format!("{} {spared}", sentence(&decision.reason)),
+                None => sentence(&decision.reason),
+            },
             answerer: choice
                 .map(|choice| answerer_name(&choice.plan.answerer).to_owned())
                 .unwrap_or_default(),
@@ -265,8 +269,20 @@ fn tokens(answer: &Answer) -> Option<String> {
     any.then(|| format!("{} read, {} written", usage.input_tokens, usage.output_tokens))
 }
 
+/// Why the planned model was not asked, where it was not.
+fn spared(answer: &Answer) -> Option<String> {
+    let choice = answer.selective.filter(|choice| choice.served)?;
+    Some(match choice.kind {
+        SelectiveKind::Greeting => "No model was asked, since nothing is.".to_owned(),
+        SelectiveKind::Quotation => format!(
+            "No model was asked: that it would have said something else has a probability of {:.3}.",
+            choice.risk
+        ),
+    })
+}
+
 fn outcome_view(outcome: &Outcome) -> OutcomeView {
-    let said = match outcome.judgement {
+    let said = match &outcome.judgement {
         Judgement::Thumb { up: true } => "It helped.".to_owned(),
         Judgement::Thumb { up: false } => "It did not help.".to_owned(),
         Judgement::Score { value } => format!("Scored {value}."),
@@ -278,6 +294,8 @@ fn outcome_view(outcome: &Outcome) -> OutcomeView {
         Judgement::Completed { done: false } => "The task was given up.".to_owned(),
         Judgement::AskedAgain => "The question was asked again.".to_owned(),
         Judgement::Supported { value } => format!("Support by what it cites: {value:.2}."),
+        Judgement::Compared { agrees: true, .. } => "A quotation would have said the same.".to_owned(),
+        Judgement::Compared { agrees: false, .. } => "A quotation would not have said the same.".to_owned(),
     };
     OutcomeView { said, at: day_and_time(outcome.at), comment: outcome.comment.clone() }
 }
@@ -353,6 +371,7 @@ mod tests {
             degraded: None,
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
+            selective: None,
             at: Timestamp(0),
         }
     }

@@ -200,6 +200,34 @@ impl From<&inside::Decision> for Decision {
     }
 }
 
+/// What could have answered without the planned model, and what was decided about it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Selective {
+    /// `greeting`, or `quotation` of the passages.
+    pub(crate) kind: &'static str,
+    /// Whether it was served.
+    pub(crate) served: bool,
+    /// Whether it might have been served, and was compared with the model's answer instead.
+    pub(crate) explored: bool,
+    /// The likeness of the best sentence to the question.
+    pub(crate) support: f32,
+    /// How likely it was predicted not to say what the model would.
+    pub(crate) risk: f64,
+    /// The probability with which it was going to be served.
+    pub(crate) propensity: f64,
+}
+
+impl From<&inside::SelectiveChoice> for Selective {
+    fn from(choice: &inside::SelectiveChoice) -> Self {
+        let inside::SelectiveChoice { kind, support, risk, propensity, served } = *choice;
+        let kind = match kind {
+            inside::SelectiveKind::Greeting => "greeting",
+            inside::SelectiveKind::Quotation => "quotation",
+        };
+        Self { kind, served, explored: !served && propensity > 0.0, support, risk, propensity }
+    }
+}
+
 /// How long a stage took.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Timing {
@@ -245,6 +273,9 @@ pub(crate) struct Outcome {
     /// How well the answer is supported by what it cites: the engine's own signal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) supported: Option<f64>,
+    /// Whether a quotation would have said what the model's answer says: the engine's own signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quotation_agrees: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
     /// Who reported it, where that was said.
@@ -270,6 +301,7 @@ impl From<&inside::Outcome> for Outcome {
             inside::Judgement::Completed { done } => Self { completed: Some(done), ..said },
             inside::Judgement::AskedAgain => Self { asked_again: Some(true), ..said },
             inside::Judgement::Supported { value } => Self { supported: Some(value), ..said },
+            inside::Judgement::Compared { agrees, .. } => Self { quotation_agrees: Some(agrees), ..said },
         }
     }
 }

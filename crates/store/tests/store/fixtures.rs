@@ -128,6 +128,7 @@ pub(crate) fn answer(at: u64) -> Answer {
         degraded: None,
         finish_reason: "stop".to_owned(),
         origin: AnswerOrigin::Plan,
+        selective: None,
         at: Timestamp(at),
     }
 }

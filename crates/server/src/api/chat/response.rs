@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::wire::{Citation, Passage, Planned, Timing, citations, dollars};
+use crate::wire::{Citation, Passage, Planned, Selective, Timing, citations, dollars};
 
 /// An answer.
 #[derive(Serialize, ToSchema)]
@@ -78,6 +78,9 @@ pub(crate) struct Burnish {
     degraded: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
+    /// What could have answered without the planned model, where that was looked at beforehand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selective: Option<Selective>,
 }
 
 /// A piece of a streamed answer.
@@ -195,6 +198,7 @@ fn ending(answer: &inside::Answer) -> Burnish {
         timings: Some(answer.timings.iter().map(Timing::from).collect()),
         degraded: answer.degraded.clone(),
         cost_usd: answer.cost.map(dollars),
+        selective: answer.selective.as_ref().map(Selective::from),
         ..Burnish::default()
     }
 }

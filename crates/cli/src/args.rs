@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     BenchServeArgs, BenchSoakArgs, ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalCacheArgs,
-    EvalRelatedArgs, EvalSelectiveArgs, RelatedArgs,
+    EvalContextArgs, EvalRelatedArgs, EvalSelectiveArgs, RelatedArgs,
 };
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
@@ -144,6 +144,8 @@ pub(crate) enum Eval {
     Batch(EvalBatchArgs),
     /// What the semantic cache serves of pairs of questions, and how much of it wrongly.
     Cache(EvalCacheArgs),
+    /// What of the answers is still there once the evidence is made smaller.
+    Context(EvalContextArgs),
     /// Which questions would be answered without a model, and how many of them wrongly.
     Selective(EvalSelectiveArgs),
     /// What learning gains on a stream of queries whose judgements become outcomes.

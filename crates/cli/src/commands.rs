@@ -12,6 +12,7 @@ mod eval_adaptive;
 mod eval_batch;
 mod eval_cache;
 mod eval_clicks;
+mod eval_context;
 mod eval_offpolicy;
 mod eval_outcomes;
 mod eval_promotion;
@@ -38,6 +39,7 @@ pub(crate) use bench_soak::BenchSoakArgs;
 pub(crate) use eval_batch::EvalBatchArgs;
 pub(crate) use eval_cache::EvalCacheArgs;
 pub(crate) use eval_clicks::ClicksArgs;
+pub(crate) use eval_context::EvalContextArgs;
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
 pub(crate) use eval_selective::EvalSelectiveArgs;
 pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
@@ -97,6 +99,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             eval_adaptive::run(&context, &request)
         }
         Command::Eval(Eval::Batch(args)) => eval_batch::run(&context, &args),
+        Command::Eval(Eval::Context(args)) => eval_context::run(&context, &args),
         Command::Eval(Eval::Selective(args)) => eval_selective::run(&context, &args),
         Command::Eval(Eval::Clicks(args)) => eval_clicks::run(&context, &args),
         Command::Replay(request) => replay::run(&context, &request),

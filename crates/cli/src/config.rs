@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use burnish_engine::{
-    AnswerSettings, BatchSettings, CacheSettings, EngineSettings, ParameterSettings, PlannerSettings,
-    SelectiveSettings,
+    AnswerSettings, BatchSettings, CacheSettings, ContextOrder, EngineSettings, ParameterSettings,
+    PlannerSettings, SelectiveSettings,
 };
 use burnish_ingest::{Chunking, Limits};
 use burnish_llm::ModelSettings;
@@ -100,6 +100,8 @@ struct RawPlanner {
 #[serde(deny_unknown_fields)]
 struct RawAnswer {
     context_tokens: u32,
+    context_reduction: f64,
+    context_order: String,
     smallest_support: f32,
     parameters: bool,
     max_tokens: [u32; 2],
@@ -382,6 +384,11 @@ fn validate(raw: Raw) -> Result<Config> {
     {
         at_least(&format!("batch.{name}"), value, 1)?;
     }
+    within("answer.context_reduction", answer.context_reduction, 0.0, 0.95)?;
+    let order = ContextOrder::NAMES.iter().find(|(name, _)| *name == answer.context_order);
+    let Some((_, order)) = order.copied() else {
+        bail!("answer.context_order: `{}` is neither rank nor edges", answer.context_order);
+    };
     within("batch.kept_context", batch.kept_context, 0.01, 1.0)?;
     within("batch.gather_ms", batch.gather_ms as f64, 0.0, 10_000.0)?;
     at_least("chunking.max_tokens", chunking.max_tokens, 8)?;
@@ -409,6 +416,8 @@ fn validate(raw: Raw) -> Result<Config> {
         },
         answer: AnswerSettings {
             context_tokens: answer.context_tokens,
+            context_reduction: answer.context_reduction,
+            order,
             smallest_support: answer.smallest_support,
             parameters: ParameterSettings {
                 enabled: answer.parameters,

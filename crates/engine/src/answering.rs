@@ -22,6 +22,8 @@ use crate::{Engine, EngineError, Pinned, extractive, prompt};
 
 /// How often the passages are halved for a model that finds its prompt too long.
 const MOST_HALVINGS: u32 = 4;
+/// Fewer tokens of passages are not halved: it is not these that are too long.
+const SMALLEST_CONTEXT: usize = 8;
 
 /// How the caller wants a model to write.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,8 +67,8 @@ pub(crate) struct Ending {
     decision: Decision,
     recorded: Recorded,
     evidence: Vec<Evidence>,
-    /// How many of the passages a model was shown.
-    shown: usize,
+    /// The places of the passages that a model was shown.
+    shown: Vec<usize>,
     /// Whether the plan looked at any document.
     consulted: bool,
     /// Whether somebody else than the plan says how long the answer may be.
@@ -109,7 +111,7 @@ impl Ending {
             decision,
             recorded,
             evidence,
-            shown: 0,
+            shown: Vec::new(),
             degraded,
             spent,
             timings,
@@ -127,7 +129,7 @@ impl Ending {
 
     /// The answer that a model gave in one piece, having been shown all the evidence.
     pub(crate) fn model_wrote(&mut self, text: String, spent: Spent, degraded: Option<String>) -> Written {
-        self.shown = self.evidence.len();
+        self.shown = (0..self.evidence.len()).collect();
         Written { spent, degraded, ..written(text, self) }
     }
 }
@@ -135,8 +137,8 @@ impl Ending {
 /// A model that has begun to answer.
 struct Begun {
     words: ModelStream,
-    /// How many of the passages it was shown.
-    shown: usize,
+    /// The places of the passages that it was shown.
+    shown: Vec<usize>,
     /// Why it was not shown all that was planned, where it was not.
     degraded: Option<String>,
 }
@@ -219,7 +221,7 @@ impl Engine {
         Ok(Answering { decision, evidence, events })
     }
 
-    /// Asks a model, with fewer passages of the `passages` for as long as it finds the prompt too long.
+    /// Asks a model, with ever less of the `passages` for as long as it finds the prompt too long.
     async fn begin(
         &self,
         model: &dyn LanguageModel,
@@ -228,20 +230,19 @@ impl Engine {
         sampling: Sampling,
         suggested: Option<Parameters>,
     ) -> Result<Begun, Vain> {
-        let count = |text: &str| self.embedder.count_tokens(text);
         let mut budget = passages.map_or(0, |(_, tokens)| tokens);
         let mut halvings = 0;
         let mut earlier = Vec::new();
         loop {
-            let (messages, shown, tokens) = match passages {
-                Some((evidence, _)) => {
-                    let context = prompt::pack(evidence, budget, count);
-                    let tokens: usize = context.iter().map(|(_, passage)| count(&passage.text)).sum();
-                    let shown = context.len();
-                    (prompt::messages(asked, context), shown, tokens)
-                }
-                None => (prompt::conversation(asked), 0, 0),
+            let context = passages.map(|(evidence, _)| {
+                self.context(&asked.text, evidence, budget, self.settings.answer.context_reduction)
+            });
+            let messages = match &context {
+                Some(context) => prompt::messages(asked, context),
+                None => prompt::conversation(asked),
             };
+            let (tokens, original) =
+                context.as_ref().map_or((0, 0), |context| (context.tokens, context.original));
             let request = ModelRequest {
                 messages,
                 max_tokens: sampling.max_tokens,
@@ -253,9 +254,9 @@ impl Engine {
             };
             match start(model, request).await {
                 Err(Vain { error: error @ ModelError::TooLong { .. }, tries })
-                    if shown > 1 && halvings < MOST_HALVINGS =>
+                    if tokens > SMALLEST_CONTEXT && halvings < MOST_HALVINGS =>
                 {
-                    tracing::warn!(%error, "asking again with half of the passages");
+                    tracing::warn!(%error, "asking again with half of the context");
                     earlier.extend(tries);
                     halvings += 1;
                     // Of what was shown, which may be less than what was allowed.
@@ -270,8 +271,12 @@ impl Engine {
                     let words = Box::pin(stream::iter(earlier).chain(words));
                     let degraded = (halvings > 0).then(|| {
                         let name = model.name();
-                        format!("the prompt was too long for the model `{name}`, which was shown the best {shown} passages")
+                        format!(
+                            "the prompt was too long for the model `{name}`, which was shown {tokens} of the {original} \
+                             tokens that were found"
+                        )
                     });
+                    let shown = context.map(|context| context.places()).unwrap_or_default();
                     return Ok(Begun { words, shown, degraded });
                 }
             }
@@ -440,7 +445,7 @@ impl Modelled {
 fn written(text: String, ending: &Ending) -> Written {
     Written {
         found: ending.consulted && !text.contains(prompt::NOT_FOUND),
-        citations: prompt::citations(&text, &ending.evidence[..ending.shown]),
+        citations: prompt::citations(&text, &ending.evidence, &ending.shown),
         spent: Spent::default(),
         degraded: None,
         finish_reason: "stop".to_owned(),

@@ -1,6 +1,7 @@
 //! Answers by quoting: the sentences of the passages that answer the question, each with its citation.
 //! No model beyond the encoder, so it works with no key and no server.
 
+use burnish_context::sentences;
 use burnish_types::{Citation, Embedder, Evidence, RequestId, Span, dot};
 
 use crate::EngineError;
@@ -134,45 +135,18 @@ fn written(chosen: &[&Sentence<'_>], evidence: &[Evidence]) -> Quotation {
     Quotation { text: parts.join(" "), found: true, citations, strength: Strength::default() }
 }
 
-/// The sentences of a text, list marks left out. A sentence ends at `.`, `!` or `?` before white space and
-/// something that is not lower case, or at the end of a line that a blank or marked one follows.
+/// The sentences of a text, list marks left out.
 fn spans(text: &str) -> impl Iterator<Item = Span> {
-    let mut ends = Vec::new();
-    let bytes = text.as_bytes();
-    for (at, character) in text.char_indices() {
-        let rest = &text[at + character.len_utf8()..];
-        let next = rest.trim_start().chars().next();
-        let ends_sentence = matches!(character, '.' | '!' | '?' | '。' | '！' | '？')
-            && rest.starts_with(|c: char| c.is_whitespace() || !c.is_ascii())
-            && next.is_none_or(|next| !next.is_lowercase())
-            && !abbreviated(&text[..at]);
-        let ends_line = character == '\n'
-            && (rest.starts_with(['\n', '-', '*', '#', '|', '>'])
-                || bytes.get(at + 1).is_some_and(u8::is_ascii_digit));
-        if ends_sentence || ends_line {
-            ends.push(at + character.len_utf8());
-        }
-    }
-    ends.push(text.len());
-    let mut start = 0;
-    ends.into_iter().filter_map(move |end| {
-        let (from, piece) = (start, &text[start..end]);
-        start = end;
+    sentences(text).filter_map(|range| {
+        let piece = &text[range.clone()];
         let lead =
             piece.len() - piece.trim_start_matches(|c: char| c.is_whitespace() || "-*#>•".contains(c)).len();
         let trimmed = piece[lead..].trim_end();
         let words = trimmed.split_whitespace().count();
-        let span = Span { start: from + lead, end: from + lead + trimmed.len() };
+        let start = range.start + lead;
+        let span = Span { start, end: start + trimmed.len() };
         (words >= SMALLEST_SENTENCE_WORDS).then_some(span)
     })
-}
-
-/// Whether the full stop after `before` belongs to an abbreviation or to an initial.
-fn abbreviated(before: &str) -> bool {
-    const ABBREVIATIONS: [&str; 14] =
-        ["e.g", "i.e", "etc", "cf", "vs", "Mr", "Mrs", "Ms", "Dr", "Prof", "Fig", "fig", "No", "al"];
-    let word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
-    ABBREVIATIONS.contains(&word) || (word.chars().count() == 1 && word.chars().all(char::is_uppercase))
 }
 
 #[cfg(test)]
@@ -181,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    fn sentences(text: &str) -> Vec<&str> {
+    fn found(text: &str) -> Vec<&str> {
         spans(text).map(|span| &text[span.start..span.end]).collect()
     }
 
@@ -202,7 +176,7 @@ mod tests {
             ("Is it really so? yes it is so", &["Is it really so? yes it is so"]),
         ];
         for (text, expected) in cases {
-            assert_eq!(sentences(text), expected, "{text:?}");
+            assert_eq!(found(text), expected, "{text:?}");
         }
     }
 

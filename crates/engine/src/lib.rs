@@ -4,6 +4,7 @@ mod answering;
 mod batch;
 mod caching;
 mod challenger;
+mod context;
 mod corpus;
 mod error;
 mod extractive;
@@ -37,6 +38,7 @@ pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
 pub use caching::CacheStanding;
 pub use challenger::{Attempt, ChallengerChange, ChallengerEvent, ChallengerStanding, Training};
+pub use context::{Brought, ContextRequest, Contradiction, SmallerContext, SmallerPassage};
 pub use corpus::Agreement;
 pub use error::EngineError;
 pub use feedback::Report;
@@ -49,8 +51,8 @@ pub use planner::{PINNED, check_policy, strategy_names};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use selective::{QuotationJudge, SelectiveStanding, Signs};
 pub use settings::{
-    AnswerSettings, BatchSettings, CacheSettings, EngineSettings, ParameterSettings, PlannerSettings,
-    SelectiveSettings,
+    AnswerSettings, BatchSettings, CacheSettings, ContextOrder, EngineSettings, ParameterSettings,
+    PlannerSettings, SelectiveSettings,
 };
 
 use batch::Gathering;

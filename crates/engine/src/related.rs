@@ -16,10 +16,9 @@ use burnish_types::{
     Timestamp, Usage, UserContext, VectorIndex,
 };
 
-use crate::caching;
 use crate::learned::Expense;
 use crate::pipeline::{StoredPassages, explain, timing};
-use crate::{Answered, Engine, EngineError};
+use crate::{Answered, Engine, EngineError, caching, context};
 
 /// The strategy by which these decisions are known. It is not among those that a question can be answered by.
 const STRATEGY: &str = "related";
@@ -118,7 +117,9 @@ pub(crate) fn start_of(decision: &Decision) -> Start {
 
 /// Whether `decision` is about a question, so that its outcomes say how questions are best answered.
 pub(crate) fn is_of_question(decision: &Decision) -> bool {
-    start_of(decision) == Start::Question && caching::was_planned(decision)
+    start_of(decision) == Start::Question
+        && caching::was_planned(decision)
+        && !context::is_of_context(decision)
 }
 
 impl Engine {

@@ -74,6 +74,10 @@ impl Default for PlannerSettings {
 pub struct AnswerSettings {
     /// Tokens of evidence that the answerer is given at most.
     pub context_tokens: u32,
+    /// The share of the evidence that is not shown to a model where nothing that the question asks for is lost by it, in [0, 1).
+    pub context_reduction: f64,
+    /// In which order a model is shown the passages.
+    pub order: ContextOrder,
     /// Support below which the extractive answerer says that it finds nothing, in [0, 1].
     pub smallest_support: f32,
     /// What language models are told where the caller does not say.
@@ -82,8 +86,28 @@ pub struct AnswerSettings {
 
 impl Default for AnswerSettings {
     fn default() -> Self {
-        Self { context_tokens: 1_600, smallest_support: 0.32, parameters: ParameterSettings::default() }
+        Self {
+            context_tokens: 1_600,
+            context_reduction: 0.0,
+            order: ContextOrder::Rank,
+            smallest_support: 0.32,
+            parameters: ParameterSettings::default(),
+        }
     }
+}
+
+/// In which order passages are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContextOrder {
+    /// Best first.
+    Rank,
+    /// The best ones at the beginning and at the end, since models overlook what is in the middle of much.
+    Edges,
+}
+
+impl ContextOrder {
+    /// The names that settings use.
+    pub const NAMES: [(&'static str, Self); 2] = [("rank", Self::Rank), ("edges", Self::Edges)];
 }
 
 /// How language models are told to write where the caller does not say.

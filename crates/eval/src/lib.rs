@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod cache;
 pub mod choice;
 pub mod classification;
+pub mod context;
 pub mod dataset;
 pub mod drift;
 mod error;

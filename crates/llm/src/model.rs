@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use burnish_types::{
-    BoxFuture, EndpointFigures, LanguageModel, ModelError, ModelRequest, ModelStream, Money, Timestamp,
+    BoxFuture, EndpointFigures, LanguageModel, ModelError, ModelRequest, ModelStream, Money, Price, Timestamp,
 };
 use futures_util::{StreamExt, stream};
 
@@ -96,6 +96,10 @@ impl LanguageModel for Model {
         behind.sort_unstable();
         behind.dedup();
         behind.join("\n")
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.chain[0].price
     }
 
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {

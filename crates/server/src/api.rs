@@ -2,6 +2,7 @@
 
 mod batch;
 mod chat;
+mod context;
 mod decisions;
 mod documents;
 mod embeddings;
@@ -65,6 +66,7 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
         .route("/v1/models/{owner}/{name}", axum::routing::get(models::retrieve_owned))
         .routes(routes!(search::search))
         .routes(routes!(related::related))
+        .routes(routes!(context::optimize))
         .routes(routes!(documents::retrieve, documents::delete))
         .routes(routes!(documents::chunk))
         .routes(routes!(feedback::give, feedback::forget))

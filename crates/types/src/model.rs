@@ -218,6 +218,11 @@ pub trait LanguageModel: Send + Sync {
         self.name().to_owned()
     }
 
+    /// What its tokens cost, where that is known.
+    fn price(&self) -> Option<Price> {
+        None
+    }
+
     /// Starts an answer; resolves once the provider has accepted the request. What trying took is in the stream, before
     /// its failure, too.
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>>;

@@ -47,6 +47,7 @@ async fn every_described_route_answers() {
     GET /v1/models/{id}
     POST /v1/batch
     POST /v1/chat/completions
+    POST /v1/context/optimize
     POST /v1/documents
     POST /v1/embeddings
     POST /v1/feedback

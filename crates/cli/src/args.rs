@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     BenchServeArgs, BenchSoakArgs, ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalCacheArgs,
-    EvalContextArgs, EvalRelatedArgs, EvalSelectiveArgs, RelatedArgs,
+    EvalContextArgs, EvalJointArgs, EvalRelatedArgs, EvalSelectiveArgs, RelatedArgs,
 };
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
@@ -134,6 +134,9 @@ pub(crate) enum Eval {
         /// Write the rankings as TREC runs; with several strategies, `-NAME` is put before the ending.
         #[arg(long, value_name = "FILE")]
         run: Option<PathBuf>,
+        /// Write what each strategy reached for each query, as a table of outcomes (nDCG@10, milliseconds).
+        #[arg(long, value_name = "FILE")]
+        table: Option<PathBuf>,
         /// For the bootstrap.
         #[arg(long, default_value_t = 0)]
         seed: u64,
@@ -154,6 +157,8 @@ pub(crate) enum Eval {
     Clicks(ClicksArgs),
     /// A policy over recorded outcomes: quality and cost, online from zero.
     Choice(ChoiceArgs),
+    /// The joint planner over a world that is composed of recorded outcomes.
+    Joint(EvalJointArgs),
     /// A policy over recorded outcomes of which two arms swap their quality at mid-stream.
     Drift(DriftArgs),
     /// Simulated comparisons of a challenger with a champion, against a test that looks once.

@@ -13,6 +13,7 @@ mod eval_batch;
 mod eval_cache;
 mod eval_clicks;
 mod eval_context;
+mod eval_joint;
 mod eval_offpolicy;
 mod eval_outcomes;
 mod eval_promotion;
@@ -40,6 +41,7 @@ pub(crate) use eval_batch::EvalBatchArgs;
 pub(crate) use eval_cache::EvalCacheArgs;
 pub(crate) use eval_clicks::ClicksArgs;
 pub(crate) use eval_context::EvalContextArgs;
+pub(crate) use eval_joint::EvalJointArgs;
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
 pub(crate) use eval_selective::EvalSelectiveArgs;
 pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
@@ -72,8 +74,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Related(args) => related::run(&context, args),
         Command::Serve { .. } => serve::run(&context),
         Command::Check => check(&context),
-        Command::Eval(Eval::Retrieval { dataset, split, strategy, conditions, top_k, run, seed }) => {
-            let request = eval::Request { dataset, split, strategy, conditions, top_k, run, seed };
+        Command::Eval(Eval::Retrieval { dataset, split, strategy, conditions, top_k, run, table, seed }) => {
+            let request = eval::Request { dataset, split, strategy, conditions, top_k, run, table, seed };
             eval::retrieval(&context, &request)
         }
         Command::Eval(Eval::Adaptive(Adaptive {
@@ -100,6 +102,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         Command::Eval(Eval::Batch(args)) => eval_batch::run(&context, &args),
         Command::Eval(Eval::Context(args)) => eval_context::run(&context, &args),
+        Command::Eval(Eval::Joint(args)) => eval_joint::run(&context, &args),
         Command::Eval(Eval::Selective(args)) => eval_selective::run(&context, &args),
         Command::Eval(Eval::Clicks(args)) => eval_clicks::run(&context, &args),
         Command::Replay(request) => replay::run(&context, &request),

@@ -314,6 +314,7 @@ mod tests {
             Some(RecordedOutcome {
                 quality,
                 cost_usd: Some(cost),
+                input_tokens: None,
                 output_tokens: Some(5.0),
                 latency_ms: None,
             })
@@ -359,7 +360,13 @@ mod tests {
     fn scores_that_say_nothing_recover_half() {
         let step = |place: usize| Step {
             arm: 0,
-            outcome: RecordedOutcome { quality: 1.0, cost_usd: None, output_tokens: None, latency_ms: None },
+            outcome: RecordedOutcome {
+                quality: 1.0,
+                cost_usd: None,
+                input_tokens: None,
+                output_tokens: None,
+                latency_ms: None,
+            },
             routed: Some(Routed {
                 score: 0.0,
                 strong: 1.0,

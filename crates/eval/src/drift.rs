@@ -241,7 +241,13 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let mut outcome = |quality: f64| {
             let quality = f64::from(u8::from(random.f64() < quality));
-            Some(RecordedOutcome { quality, cost_usd: None, output_tokens: None, latency_ms: None })
+            Some(RecordedOutcome {
+                quality,
+                cost_usd: None,
+                input_tokens: None,
+                output_tokens: None,
+                latency_ms: None,
+            })
         };
         let row =
             |_| TableRow { group: String::new(), x: vec![1.0], outcomes: vec![outcome(0.9), outcome(0.3)] };

@@ -11,6 +11,7 @@ pub mod context;
 pub mod dataset;
 pub mod drift;
 mod error;
+pub mod joint;
 pub mod measures;
 pub mod open_bandit;
 pub mod outcome_table;

@@ -30,6 +30,9 @@ pub struct RecordedOutcome {
     /// In US dollars; `None` where it was not recorded.
     #[serde(default)]
     pub cost_usd: Option<f64>,
+    /// Tokens that were read.
+    #[serde(default)]
+    pub input_tokens: Option<f64>,
     /// Tokens that were written.
     #[serde(default)]
     pub output_tokens: Option<f64>,
@@ -172,13 +175,26 @@ pub fn text_features(text: &str) -> Vec<f64> {
     };
     let vector = FeatureVector::new(&query_features(&query, &[]));
     let known = FeatureVector::NAMES.iter().zip(vector.as_slice());
-    let of_text = known.filter(|(name, _)| !OF_A_CORPUS.iter().any(|corpus| name.starts_with(corpus)));
+    let of_text = known.filter(|(name, _)| !is_of_a_corpus(name));
     // The first is the constant; the others lie in [-3, 3].
     let mut x: Vec<f64> =
         of_text.enumerate().map(|(place, (_, value))| if place == 0 { 1.0 } else { value / 3.0 }).collect();
     x.resize(QUERY_PLACES, 0.0);
     x.extend(hashed_words(text));
     x
+}
+
+/// How complex a query is, in [0, 1], of which [`text_features`] are known.
+pub(crate) fn complexity(x: &[f64]) -> f64 {
+    let of_text = FeatureVector::NAMES.iter().filter(|name| !is_of_a_corpus(name));
+    let place = of_text.enumerate().find(|(_, name)| **name == "complexity").map(|(place, _)| place);
+    // As the vector has it: a quarter is the centre and the scale, and 3 the end of it.
+    let scaled = place.and_then(|place| x.get(place)).copied().unwrap_or_default();
+    (0.25 + 0.75 * scaled).clamp(0.0, 1.0)
+}
+
+fn is_of_a_corpus(name: &str) -> bool {
+    OF_A_CORPUS.iter().any(|corpus| name.starts_with(corpus))
 }
 
 /// What an embedding, which should be of length 1, says of the topic: its parts added with signs that are fixed for ever

@@ -3,6 +3,7 @@
 //! randomness comes from a seed that is handed in.
 
 mod features;
+pub mod joint;
 pub mod learner;
 mod logistic;
 mod memory;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use burnish_engine::{Engine, IngestEvent, IngestOptions};
 use burnish_eval::bootstrap::MeanInterval;
 use burnish_eval::dataset::Dataset;
+use burnish_eval::measures::Measure;
 use burnish_eval::retrieval::{MEASURES, StrategyReport, evaluate};
 use burnish_eval::trec::write_ranking;
 use burnish_types::{Strategy, fnv1a};
@@ -26,6 +27,7 @@ pub(crate) struct Request {
     pub(crate) conditions: Vec<String>,
     pub(crate) top_k: usize,
     pub(crate) run: Option<PathBuf>,
+    pub(crate) table: Option<PathBuf>,
     pub(crate) seed: u64,
 }
 
@@ -66,6 +68,9 @@ pub(crate) fn retrieval(context: &Context, request: &Request) -> Result<()> {
     }
     bar.finish_and_clear();
     engine.close()?;
+    if let Some(file) = &request.table {
+        write_table(file, &dataset, &reports)?;
+    }
     let differences = differences(&reports, request.seed)?;
     if context.json {
         let strategies: serde_json::Map<_, _> = reports
@@ -114,6 +119,24 @@ pub(super) fn bring_in(engine: &Engine, dataset: &Dataset) -> Result<()> {
         Some(refused) => bail!("{}: {}", refused.path, refused.reason),
         None => Ok(()),
     }
+}
+
+/// What each strategy reached, in the form that `eval choice` and `eval joint` read.
+fn write_table(file: &Path, dataset: &Dataset, reports: &[(String, StrategyReport)]) -> Result<()> {
+    let measure = Measure::Ndcg(10).to_string();
+    let mut written = create(file)?;
+    for (place, query) in dataset.queries.iter().enumerate() {
+        let arms: serde_json::Map<_, _> = reports
+            .iter()
+            .filter_map(|(name, report)| {
+                let quality = report.values.get(&measure)?.get(place)?;
+                Some((name.clone(), json!({"quality": quality, "latency_ms": report.latency_ms.p50})))
+            })
+            .collect();
+        let row = json!({"id": query.id, "group": dataset.name, "query": query.text, "arms": arms});
+        writeln!(written, "{row}")?;
+    }
+    written.flush().with_context(|| format!("cannot write the table `{}`", file.display()))
 }
 
 fn run_path(file: &Path, strategy: &Strategy, strategies: usize) -> PathBuf {

@@ -1,0 +1,104 @@
+//! `burnish eval joint`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use burnish_eval::joint::{Report, Request, World, evaluate};
+use burnish_eval::outcome_table::OutcomeTable;
+
+use super::Context;
+use crate::output;
+
+/// What `eval joint` is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvalJointArgs {
+    /// Which model answered right: recorded outcomes, JSON Lines, plain or `.gz`.
+    #[arg(long, value_name = "FILE")]
+    routing: PathBuf,
+    /// Which template did.
+    #[arg(long, value_name = "FILE")]
+    templates: PathBuf,
+    /// What each strategy found, as `eval retrieval --table` writes it.
+    #[arg(long, value_name = "FILE")]
+    retrieval: PathBuf,
+    /// The policy, by name.
+    #[arg(long, default_value = "thompson", value_name = "NAME")]
+    policy: String,
+    /// Requests of each stream.
+    #[arg(long, default_value_t = 4_000, value_name = "N")]
+    requests: usize,
+    /// Outcomes before what is reported.
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    warm_up: usize,
+    /// Targets of quality for which the planner is run, too.
+    #[arg(long, value_delimiter = ',', value_name = "Q,…")]
+    targets: Vec<f64>,
+    /// How many streams.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// For the composition, the streams and the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+pub(crate) fn run(context: &Context, args: &EvalJointArgs) -> Result<()> {
+    let EvalJointArgs { routing, templates, retrieval, policy, requests, warm_up, targets, seeds, seed } =
+        args;
+    if warm_up >= requests {
+        bail!("--warm-up {warm_up} leaves nothing of --requests {requests} to report");
+    }
+    if let Some(target) = targets.iter().find(|target| !(0.0..=1.0).contains(*target)) {
+        bail!("--targets: {target} is not in [0, 1]");
+    }
+    let table = |file: &PathBuf| OutcomeTable::load(std::slice::from_ref(file));
+    let world = World::new(table(routing)?, table(templates)?, table(retrieval)?, *seed)?;
+    let request = Request {
+        policy: policy.clone(),
+        requests: *requests,
+        warm_up: *warm_up,
+        seeds: *seeds,
+        seed: *seed,
+        targets: targets.clone(),
+    };
+    let bar = output::bar(0, "");
+    let report = evaluate(&world, &request, &mut |doing| {
+        bar.inc(1);
+        bar.set_message(doing.to_owned());
+    })?;
+    bar.finish_and_clear();
+    if context.json { output::json(&serde_json::to_value(&report)?) } else { print(&report) }
+}
+
+fn print(report: &Report) -> Result<()> {
+    output::say(format!(
+        "{} combinations, policy {}, {} requests after warming up, {} streams",
+        report.combinations, report.policy, report.n, report.seeds
+    ))?;
+    output::say(format!("{:<22}{:>26}{:>14}", "", "quality", "USD a request"))?;
+    let line =
+        |name: &str, quality: String, cost: f64| output::say(format!("{name:<22}{quality:>26}{cost:>14.6}"));
+    for (name, reached) in [("planner", &report.planner), ("hindsight", &report.hindsight)] {
+        let quality = &reached.quality;
+        let shown = format!("{:.4} [{:.4}, {:.4}]", quality.mean, quality.ci95[0], quality.ci95[1]);
+        line(name, shown, reached.cost_usd)?;
+    }
+    for target in &report.targets {
+        let quality = &target.reached.quality;
+        let shown = format!("{:.4} [{:.4}, {:.4}]", quality.mean, quality.ci95[0], quality.ci95[1]);
+        line(&format!("target {}", target.target_quality), shown, target.reached.cost_usd)?;
+    }
+    let best = &report.best_fixed;
+    line("best fixed", format!("{:.4}", best.quality), best.cost_usd)?;
+    output::say(format!("best fixed: {}", best.combination))?;
+    output::say(format!("planner: {:.1} % of hindsight", 100.0 * report.share_of_hindsight))?;
+    if let Some(share) = report.cost_at_equal_quality {
+        output::say(format!("as good as the best fixed one at {:.1} % of its cost", 100.0 * share))?;
+    }
+    output::say(format!("planning: {:.3} ms (p50), {:.3} ms (p99)", report.plan_ms.p50, report.plan_ms.p99))?;
+    let left: Vec<String> = report
+        .left_after
+        .iter()
+        .map(|left| left.map_or_else(|| "never".to_owned(), |left| left.to_string()))
+        .collect();
+    output::say(format!("a model that became useless was left after {} outcomes", left.join(", ")))
+}

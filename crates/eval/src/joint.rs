@@ -1,0 +1,487 @@
+//! `eval joint`: the joint planner over a world that is composed of recorded outcomes.
+//!
+//! No log says what every combination would have been worth, so a table of full information is composed of three that say it
+//! of one part each: which model answered right, which template, what each strategy found. What that assumes:
+//!
+//! - A request is one row of each table, drawn independently and seeded; the planner sees the numbers of all three queries.
+//! - Its quality is `R · (0.3 + 0.7 · A)`. `R` is what the strategy reached, times `1 − 2^−(1 + depth/4) · (0.5 + need)` for the
+//!   depth and `1 − 0.4 · c² · (0.5 + need)` for leaving out the share `c` of the context, where `need` is the complexity of the
+//!   retrieval's query. `A` is 1 where the model is right, less 0.3 where the template is wrong.
+//! - Models between the weak and the strong one are right where both are, and where only one is, by a coin of the row whose
+//!   share is their place between; templates between two alike. One more model is as good as the strong one at twice its price.
+//! - A request costs its input tokens (the template's, and 150 for each passage less what is left out) and its output tokens
+//!   (the template's) at the model's prices, which are those of the recorded rows, or lie between.
+
+use std::time::Instant;
+
+use burnish_learning::joint::{JointPlanner, JointPredictor, JointSettings, Part, Space, Terms};
+use burnish_learning::policies;
+use burnish_learning::selection::Wish;
+use serde::Serialize;
+
+use crate::EvalError;
+use crate::bootstrap::{self, MeanInterval};
+use crate::outcome_table::{OutcomeTable, RecordedOutcome, TableRow, complexity, mean};
+
+const DEPTHS: [f64; 6] = [2.0, 3.0, 5.0, 8.0, 12.0, 20.0];
+const REDUCTIONS: [f64; 5] = [0.0, 0.2, 0.4, 0.6, 0.75];
+/// Models and templates between the recorded ones.
+const MODELS_BETWEEN: [f64; 3] = [0.25, 0.5, 0.75];
+const TEMPLATES_BETWEEN: [f64; 2] = [0.33, 0.67];
+const PASSAGE_TOKENS: f64 = 150.0;
+const TEMPLATE_TOKENS: f64 = 120.0;
+/// Numbers of each query that the planner sees, the constant left out.
+const NUMBERS: usize = 23;
+/// Combinations of each request that the best policy in hindsight is taught.
+const TAUGHT: usize = 24;
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The policy, by name.
+    pub policy: String,
+    /// Requests of a stream.
+    pub requests: usize,
+    /// Outcomes before what is reported.
+    pub warm_up: usize,
+    /// Streams.
+    pub seeds: u64,
+    /// The first of them.
+    pub seed: u64,
+    /// Targets of quality for which a stream is run, too.
+    pub targets: Vec<f64>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Requests of each stream after warming up.
+    pub n: usize,
+    /// Streams.
+    pub seeds: u64,
+    /// Combinations.
+    pub combinations: usize,
+    /// The policy, with its settings.
+    pub policy: String,
+    /// The planner that wants the best.
+    pub planner: Reached,
+    /// The combination of the best mean quality, with full information.
+    pub best_fixed: Fixed,
+    /// The same kind of predictor, taught with full information.
+    pub hindsight: Reached,
+    /// What the planner reaches of it.
+    pub share_of_hindsight: f64,
+    /// By target.
+    pub targets: Vec<Targeted>,
+    /// The cheapest of these that is as good as the best fixed combination, as a share of its cost.
+    pub cost_at_equal_quality: Option<f64>,
+    /// What planning takes, in milliseconds.
+    pub plan_ms: Percentiles,
+    /// Outcomes until the model that was taken most is taken in less than a tenth of the requests after it has silently become
+    /// useless, by stream; none where it never was.
+    pub left_after: Vec<Option<usize>>,
+}
+
+/// Means after warming up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reached {
+    /// With its interval over streams.
+    pub quality: MeanInterval,
+    /// In US dollars.
+    pub cost_usd: f64,
+}
+
+/// One combination for all.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fixed {
+    /// In words.
+    pub combination: String,
+    /// Mean quality.
+    pub quality: f64,
+    /// In US dollars.
+    pub cost_usd: f64,
+}
+
+/// What a target led to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Targeted {
+    /// The target.
+    pub target_quality: f64,
+    /// What was reached.
+    #[serde(flatten)]
+    pub reached: Reached,
+}
+
+/// Milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// Half take no longer.
+    pub p50: f64,
+    /// 99 of 100 take no longer.
+    pub p99: f64,
+}
+
+/// The composed world.
+pub struct World {
+    space: Space,
+    costs: Vec<f64>,
+    latencies: Vec<f64>,
+    routing: OutcomeTable,
+    templates: OutcomeTable,
+    retrieval: OutcomeTable,
+    strong: usize,
+    weak: usize,
+    /// What a token costs, by model.
+    prices: Vec<f64>,
+    /// How many tokens are written, by template.
+    written: Vec<f64>,
+    seed: u64,
+}
+
+/// A request of the world.
+struct Drawn {
+    x: Vec<f64>,
+    /// By option: what the strategy reached, whether the model is right, whether the template is.
+    found: Vec<f64>,
+    models: Vec<f64>,
+    templates: Vec<f64>,
+    need: f64,
+}
+
+impl World {
+    /// Composes the three tables.
+    ///
+    /// # Errors
+    /// If a table has a row without an outcome of an arm, or no row.
+    pub fn new(
+        routing: OutcomeTable,
+        templates: OutcomeTable,
+        retrieval: OutcomeTable,
+        seed: u64,
+    ) -> Result<Self, EvalError> {
+        for table in [&routing, &templates, &retrieval] {
+            if table.rows.is_empty() || table.rows.iter().any(|row| row.outcomes.iter().any(Option::is_none))
+            {
+                return Err(EvalError::NoRows);
+            }
+        }
+        let (strong, weak) = routing.extremes();
+        let names = |recorded: &OutcomeTable, between: &[f64]| -> Vec<String> {
+            recorded
+                .arms
+                .iter()
+                .cloned()
+                .chain(between.iter().map(|share| format!("between {share}")))
+                .collect()
+        };
+        let mut models = names(&routing, &MODELS_BETWEEN);
+        models.push("dear".to_owned());
+        let own =
+            |from: usize| -> Vec<usize> { (0..NUMBERS).map(|place| 1 + from * NUMBERS + place).collect() };
+        let part = |name: &str, options: Vec<String>, places: Vec<usize>| Part {
+            name: name.to_owned(),
+            options,
+            places,
+        };
+        let words = |numbers: &[f64]| numbers.iter().map(ToString::to_string).collect();
+        let space = Space::new(vec![
+            part("strategy", retrieval.arms.clone(), own(2)),
+            part("depth", words(&DEPTHS), own(2)),
+            part("reduction", words(&REDUCTIONS), own(2)),
+            part("template", names(&templates, &TEMPLATES_BETWEEN), own(1)),
+            part("model", models, own(0)),
+        ]);
+        let latency = |strategy: usize| {
+            mean(retrieval.outcomes(strategy).filter_map(|outcome| outcome.latency_ms)).unwrap_or(5.0)
+        };
+        let latencies: Vec<f64> = (0..retrieval.arms.len()).map(latency).collect();
+        let (prices, written) = (prices(&routing, strong, weak), written(&templates));
+        let combinations: Vec<_> = (0..space.len()).map(|place| space.at(place)).collect();
+        let latencies = combinations.iter().map(|combination| latencies[chosen(combination)[0]]).collect();
+        let mut world = Self {
+            costs: Vec::new(),
+            latencies,
+            space,
+            routing,
+            templates,
+            retrieval,
+            strong,
+            weak,
+            prices,
+            written,
+            seed,
+        };
+        world.costs = combinations.iter().map(|combination| world.cost(combination)).collect();
+        Ok(world)
+    }
+
+    /// How many combinations there are.
+    pub fn combinations(&self) -> usize {
+        self.space.len()
+    }
+
+    fn draw(&self, stream: u64, number: usize) -> Drawn {
+        let mut random =
+            fastrand::Rng::with_seed(self.seed ^ stream.wrapping_mul(0x9E37_79B9) ^ ((number as u64) << 20));
+        let mut row = |table: &OutcomeTable| random.usize(..table.rows.len());
+        let rows = [row(&self.routing), row(&self.templates), row(&self.retrieval)];
+        let (routing, templates, retrieval) =
+            (&self.routing.rows[rows[0]], &self.templates.rows[rows[1]], &self.retrieval.rows[rows[2]]);
+        let mut x = vec![1.0];
+        for row in [routing, templates, retrieval] {
+            x.extend(row.x.iter().skip(1).chain(std::iter::repeat(&0.0)).take(NUMBERS));
+        }
+        let coin = |row: usize, of: u64| fastrand::Rng::with_seed(self.seed ^ of ^ ((row as u64) << 8)).f64();
+        let between =
+            |strong: f64, weak: f64, share: f64, coin: f64| if coin < share { strong } else { weak };
+        let right = |row: &TableRow, arm: usize| row.outcomes[arm].map_or(0.0, |outcome| outcome.quality);
+        let (strong, weak) = (right(routing, self.strong), right(routing, self.weak));
+        let mut models: Vec<f64> = (0..self.routing.arms.len()).map(|arm| right(routing, arm)).collect();
+        models.extend(MODELS_BETWEEN.map(|share| between(strong, weak, share, coin(rows[0], 1))));
+        models.push(strong);
+        let mut chosen: Vec<f64> = (0..self.templates.arms.len()).map(|arm| right(templates, arm)).collect();
+        let (last, first) = (chosen.last().copied().unwrap_or_default(), chosen[0]);
+        chosen.extend(TEMPLATES_BETWEEN.map(|share| between(last, first, share, coin(rows[1], 2))));
+        Drawn {
+            found: (0..self.retrieval.arms.len()).map(|arm| right(retrieval, arm)).collect(),
+            need: complexity(&retrieval.x),
+            templates: chosen,
+            models,
+            x,
+        }
+    }
+
+    fn quality(&self, drawn: &Drawn, combination: &[u16]) -> f64 {
+        let [strategy, depth, reduction, template, model] = chosen(combination);
+        let hard = 0.5 + drawn.need;
+        let deep = 1.0 - 0.5_f64.powf(1.0 + DEPTHS[depth] / 4.0) * hard;
+        let kept = 1.0 - 0.4 * REDUCTIONS[reduction].powi(2) * hard;
+        let answer = drawn.models[model] * (1.0 - 0.3 * (1.0 - drawn.templates[template]));
+        (drawn.found[strategy] * deep * kept * (0.3 + 0.7 * answer)).clamp(0.0, 1.0)
+    }
+
+    fn cost(&self, combination: &[u16]) -> f64 {
+        let [_, depth, reduction, template, model] = chosen(combination);
+        let input = TEMPLATE_TOKENS + PASSAGE_TOKENS * DEPTHS[depth] * (1.0 - REDUCTIONS[reduction]);
+        (input + self.written[template]) * self.prices[model]
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms { costs_usd: &self.costs, latencies_ms: &self.latencies }
+    }
+}
+
+/// What a token of each model costs, in US dollars.
+fn prices(routing: &OutcomeTable, strong: usize, weak: usize) -> Vec<f64> {
+    let recorded = |arm: usize| {
+        let price = |outcome: RecordedOutcome| {
+            let tokens = outcome.input_tokens.unwrap_or_default() + outcome.output_tokens.unwrap_or_default();
+            Some(outcome.cost_usd? / tokens.max(1.0))
+        };
+        mean(routing.outcomes(arm).filter_map(price)).unwrap_or(1e-6)
+    };
+    let (high, low) = (recorded(strong), recorded(weak));
+    // Prices grow faster than what they buy.
+    let between = MODELS_BETWEEN.map(|share| low * (high / low).powf(share));
+    (0..routing.arms.len()).map(recorded).chain(between).chain([2.0 * high]).collect()
+}
+
+/// How many tokens are written with each template.
+fn written(templates: &OutcomeTable) -> Vec<f64> {
+    let recorded = |arm: usize| {
+        mean(templates.outcomes(arm).filter_map(|outcome| outcome.output_tokens)).unwrap_or(50.0)
+    };
+    let (first, last) = (recorded(0), recorded(templates.arms.len() - 1));
+    let between = TEMPLATES_BETWEEN.map(|share| first + share * (last - first));
+    (0..templates.arms.len()).map(recorded).chain(between).collect()
+}
+
+fn chosen(combination: &[u16]) -> [usize; 5] {
+    std::array::from_fn(|part| combination.get(part).copied().map(usize::from).unwrap_or_default())
+}
+
+/// Runs the planner, and what it is compared with.
+///
+/// # Errors
+/// If there is no such policy.
+pub fn evaluate(world: &World, request: &Request, tell: &mut dyn FnMut(&str)) -> Result<Report, EvalError> {
+    let seeds: Vec<u64> = (0..request.seeds.max(1)).map(|seed| request.seed.wrapping_add(seed)).collect();
+    let window = request.warm_up..request.requests;
+    tell("best fixed combination");
+    let best_fixed = best_fixed(world, &seeds, window.clone());
+    tell("best policy in hindsight");
+    let taught = taught(world, request.seed, request.warm_up);
+    let hindsight: Vec<(f64, f64)> =
+        seeds.iter().map(|seed| greedy(world, &taught, *seed, window.clone())).collect();
+    let hindsight = reached(&hindsight, request.seed).ok_or(EvalError::NoRows)?;
+    let mut times = Vec::new();
+    let mut run = |wish: Wish| -> Result<Reached, EvalError> {
+        let mut all = Vec::new();
+        for seed in &seeds {
+            all.push(play(world, request, *seed, wish, &mut times)?);
+        }
+        reached(&all, request.seed).ok_or(EvalError::NoRows)
+    };
+    tell("planner");
+    let planner = run(Wish::default())?;
+    let mut targets = Vec::new();
+    for target in &request.targets {
+        tell(&format!("planner, target {target}"));
+        let reached = run(Wish { target_quality: Some(*target), budget_usd: None })?;
+        targets.push(Targeted { target_quality: *target, reached });
+    }
+    tell("a model that becomes useless");
+    let left_after =
+        seeds.iter().map(|seed| worsened(world, request, *seed)).collect::<Result<Vec<_>, EvalError>>()?;
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times.get((share * times.len() as f64) as usize).copied().unwrap_or_default();
+    let as_good = targets.iter().map(|target| &target.reached).chain([&planner]);
+    let as_good = as_good.filter(|reached| reached.quality.mean >= best_fixed.quality);
+    Ok(Report {
+        n: window.len(),
+        seeds: request.seeds.max(1),
+        combinations: world.space.len(),
+        policy: policies::parse(&request.policy)?.name(),
+        share_of_hindsight: planner.quality.mean / hindsight.quality.mean.max(f64::MIN_POSITIVE),
+        cost_at_equal_quality: as_good
+            .map(|reached| reached.cost_usd / best_fixed.cost_usd)
+            .min_by(f64::total_cmp),
+        plan_ms: Percentiles { p50: at(0.5), p99: at(0.99) },
+        planner,
+        best_fixed,
+        hindsight,
+        targets,
+        left_after,
+    })
+}
+
+fn reached(runs: &[(f64, f64)], seed: u64) -> Option<Reached> {
+    let qualities: Vec<f64> = runs.iter().map(|run| run.0).collect();
+    Some(Reached {
+        quality: bootstrap::mean(&qualities, seed)?,
+        cost_usd: mean(runs.iter().map(|run| run.1)).unwrap_or_default(),
+    })
+}
+
+fn best_fixed(world: &World, seeds: &[u64], window: std::ops::Range<usize>) -> Fixed {
+    let mut sums = vec![0.0; world.space.len()];
+    let combinations: Vec<_> = (0..world.space.len()).map(|place| world.space.at(place)).collect();
+    let mut count = 0.0;
+    for (seed, number) in seeds.iter().flat_map(|seed| window.clone().map(move |number| (*seed, number))) {
+        let drawn = world.draw(seed, number);
+        sums.iter_mut()
+            .zip(&combinations)
+            .for_each(|(sum, combination)| *sum += world.quality(&drawn, combination));
+        count += 1.0;
+    }
+    let best = (0..sums.len())
+        .max_by(|one, other| {
+            sums[*one].total_cmp(&sums[*other]).then(world.costs[*other].total_cmp(&world.costs[*one]))
+        })
+        .unwrap_or_default();
+    Fixed {
+        combination: world.space.describe(&combinations[best]),
+        quality: sums[best] / f64::max(count, 1.0),
+        cost_usd: world.costs[best],
+    }
+}
+
+/// A predictor that was told of many combinations of each of so many requests.
+fn taught(world: &World, seed: u64, requests: usize) -> JointPredictor {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut predictor = JointPredictor::new(world.space.clone(), 1 + 3 * NUMBERS);
+    for number in 0..requests {
+        // Of a stream that is not played.
+        let drawn = world.draw(u64::MAX, number);
+        for _ in 0..TAUGHT {
+            let combination = world.space.at(random.usize(..world.space.len()));
+            predictor.observe(&combination, &drawn.x, world.quality(&drawn, &combination), 1.0);
+        }
+    }
+    predictor
+}
+
+/// What always taking the best by `predictor` reaches.
+fn greedy(
+    world: &World,
+    predictor: &JointPredictor,
+    seed: u64,
+    window: std::ops::Range<usize>,
+) -> (f64, f64) {
+    let mut total = (0.0, 0.0);
+    for number in window.clone() {
+        let drawn = world.draw(seed, number);
+        let best = predictor.best(&drawn.x);
+        total.0 += world.quality(&drawn, &world.space.at(best));
+        total.1 += world.costs[best];
+    }
+    let count = window.len().max(1) as f64;
+    (total.0 / count, total.1 / count)
+}
+
+fn planner(world: &World, policy: &str) -> Result<JointPlanner, EvalError> {
+    let predictor = JointPredictor::new(world.space.clone(), 1 + 3 * NUMBERS);
+    Ok(JointPlanner::new(predictor, policies::parse(policy)?, JointSettings::default()))
+}
+
+fn play(
+    world: &World,
+    request: &Request,
+    seed: u64,
+    wish: Wish,
+    times: &mut Vec<f64>,
+) -> Result<(f64, f64), EvalError> {
+    let mut planner = planner(world, &request.policy)?;
+    let (mut quality, mut cost) = (0.0, 0.0);
+    for number in 0..request.requests {
+        let drawn = world.draw(seed, number);
+        let started = Instant::now();
+        let planned = planner.plan(&drawn.x, world.terms(), wish, seed ^ (number as u64));
+        times.push(started.elapsed().as_secs_f64() * 1_000.0);
+        let planned = planned.ok_or(EvalError::NoRows)?;
+        let reached = world.quality(&drawn, &planned.combination);
+        planner.observe(&planned.combination, &drawn.x, reached, 1.0);
+        if planned.choice.charge > 0.0 {
+            planner.settle(reached);
+        }
+        if number >= request.warm_up {
+            quality += reached;
+            cost += world.costs[planned.place];
+        }
+    }
+    let count = request.requests.saturating_sub(request.warm_up).max(1) as f64;
+    Ok((quality / count, cost / count))
+}
+
+/// After how many outcomes a model is left that has become useless.
+fn worsened(world: &World, request: &Request, seed: u64) -> Result<Option<usize>, EvalError> {
+    const LATEST: usize = 50;
+    let model = world.space.parts().len() - 1;
+    let mut planner = planner(world, &request.policy)?;
+    let mut taken: Vec<u16> = Vec::new();
+    let mut worse: Option<u16> = None;
+    for number in 0..request.warm_up + 1_000 {
+        if number == request.warm_up {
+            let count = |option: u16| taken.iter().rev().take(500).filter(|taken| **taken == option).count();
+            worse = (0..world.space.parts()[model].options.len() as u16).max_by_key(|option| count(*option));
+        }
+        let drawn = world.draw(seed, number);
+        let planned = planner.plan(&drawn.x, world.terms(), Wish::default(), seed ^ (number as u64));
+        let planned = planned.ok_or(EvalError::NoRows)?;
+        let used = planned.combination[model];
+        let reached = if worse == Some(used) { 0.0 } else { world.quality(&drawn, &planned.combination) };
+        planner.observe(&planned.combination, &drawn.x, reached, 1.0);
+        if planned.choice.charge > 0.0 {
+            planner.settle(reached);
+        }
+        taken.push(used);
+        if let Some(worse) = worse {
+            let since = number + 1 - request.warm_up;
+            let latest = taken.iter().rev().take(LATEST.min(since)).filter(|taken| **taken == worse).count();
+            if since >= 20 && latest * 10 < LATEST.min(since) {
+                return Ok(Some(since));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -14,7 +14,7 @@
 
 use std::time::Instant;
 
-use burnish_learning::joint::{JointPlanner, JointPredictor, JointSettings, Part, Space, Terms};
+use burnish_learning::joint::{Goal, JointPlanner, JointPredictor, JointSettings, Part, Space, Terms};
 use burnish_learning::policies;
 use burnish_learning::selection::Wish;
 use serde::Serialize;
@@ -48,7 +48,7 @@ pub struct Request {
     pub seeds: u64,
     /// The first of them.
     pub seed: u64,
-    /// Targets of quality for which a stream is run, too.
+    /// Qualities to be kept in the mean, for each of which a stream is run, too.
     pub targets: Vec<f64>,
 }
 
@@ -73,8 +73,6 @@ pub struct Report {
     pub share_of_hindsight: f64,
     /// By target.
     pub targets: Vec<Targeted>,
-    /// The cheapest of these that is as good as the best fixed combination, as a share of its cost.
-    pub cost_at_equal_quality: Option<f64>,
     /// What planning takes, in milliseconds.
     pub plan_ms: Percentiles,
     /// Outcomes until the model that was taken most is taken in less than a tenth of the requests after it has silently become
@@ -89,6 +87,8 @@ pub struct Reached {
     pub quality: MeanInterval,
     /// In US dollars.
     pub cost_usd: f64,
+    /// That, as a share of what the cheapest fixed combination costs which is at least as good; none where none is.
+    pub cost_at_equal_quality: Option<f64>,
 }
 
 /// One combination for all.
@@ -178,24 +178,27 @@ impl World {
         models.push("dear".to_owned());
         let own =
             |from: usize| -> Vec<usize> { (0..NUMBERS).map(|place| 1 + from * NUMBERS + place).collect() };
-        let part = |name: &str, options: Vec<String>, places: Vec<usize>| Part {
+        let part = |name: &str, options: Vec<String>, scale: Vec<f64>, places: Vec<usize>| Part {
             name: name.to_owned(),
             options,
+            scale,
             places,
         };
+        let (prices, written) = (token_prices(&routing, strong, weak), written_tokens(&templates));
+        let logarithms =
+            |numbers: &[f64]| numbers.iter().map(|number| number.max(1e-12).ln()).collect::<Vec<f64>>();
         let words = |numbers: &[f64]| numbers.iter().map(ToString::to_string).collect();
         let space = Space::new(vec![
-            part("strategy", retrieval.arms.clone(), own(2)),
-            part("depth", words(&DEPTHS), own(2)),
-            part("reduction", words(&REDUCTIONS), own(2)),
-            part("template", names(&templates, &TEMPLATES_BETWEEN), own(1)),
-            part("model", models, own(0)),
+            part("strategy", retrieval.arms.clone(), Vec::new(), own(2)),
+            part("depth", words(&DEPTHS), logarithms(&DEPTHS), own(2)),
+            part("reduction", words(&REDUCTIONS), REDUCTIONS.to_vec(), own(2)),
+            part("template", names(&templates, &TEMPLATES_BETWEEN), logarithms(&written), own(1)),
+            part("model", models, logarithms(&prices), own(0)),
         ]);
         let latency = |strategy: usize| {
             mean(retrieval.outcomes(strategy).filter_map(|outcome| outcome.latency_ms)).unwrap_or(5.0)
         };
         let latencies: Vec<f64> = (0..retrieval.arms.len()).map(latency).collect();
-        let (prices, written) = (prices(&routing, strong, weak), written(&templates));
         let combinations: Vec<_> = (0..space.len()).map(|place| space.at(place)).collect();
         let latencies = combinations.iter().map(|combination| latencies[chosen(combination)[0]]).collect();
         let mut world = Self {
@@ -272,7 +275,7 @@ impl World {
 }
 
 /// What a token of each model costs, in US dollars.
-fn prices(routing: &OutcomeTable, strong: usize, weak: usize) -> Vec<f64> {
+fn token_prices(routing: &OutcomeTable, strong: usize, weak: usize) -> Vec<f64> {
     let recorded = |arm: usize| {
         let price = |outcome: RecordedOutcome| {
             let tokens = outcome.input_tokens.unwrap_or_default() + outcome.output_tokens.unwrap_or_default();
@@ -287,7 +290,7 @@ fn prices(routing: &OutcomeTable, strong: usize, weak: usize) -> Vec<f64> {
 }
 
 /// How many tokens are written with each template.
-fn written(templates: &OutcomeTable) -> Vec<f64> {
+fn written_tokens(templates: &OutcomeTable) -> Vec<f64> {
     let recorded = |arm: usize| {
         mean(templates.outcomes(arm).filter_map(|outcome| outcome.output_tokens)).unwrap_or(50.0)
     };
@@ -308,26 +311,27 @@ pub fn evaluate(world: &World, request: &Request, tell: &mut dyn FnMut(&str)) ->
     let seeds: Vec<u64> = (0..request.seeds.max(1)).map(|seed| request.seed.wrapping_add(seed)).collect();
     let window = request.warm_up..request.requests;
     tell("best fixed combination");
-    let best_fixed = best_fixed(world, &seeds, window.clone());
+    let fixed = fixed_qualities(world, &seeds, window.clone());
+    let best_fixed = best_fixed(world, &fixed);
     tell("best policy in hindsight");
     let taught = taught(world, request.seed, request.warm_up);
     let hindsight: Vec<(f64, f64)> =
         seeds.iter().map(|seed| greedy(world, &taught, *seed, window.clone())).collect();
-    let hindsight = reached(&hindsight, request.seed).ok_or(EvalError::NoRows)?;
+    let hindsight = reached(world, &fixed, &hindsight, request.seed).ok_or(EvalError::NoRows)?;
     let mut times = Vec::new();
-    let mut run = |wish: Wish| -> Result<Reached, EvalError> {
+    let mut run = |goal: Option<Goal>| -> Result<Reached, EvalError> {
         let mut all = Vec::new();
         for seed in &seeds {
-            all.push(play(world, request, *seed, wish, &mut times)?);
+            all.push(play(world, request, *seed, goal, &mut times)?);
         }
-        reached(&all, request.seed).ok_or(EvalError::NoRows)
+        reached(world, &fixed, &all, request.seed).ok_or(EvalError::NoRows)
     };
     tell("planner");
-    let planner = run(Wish::default())?;
+    let planner = run(None)?;
     let mut targets = Vec::new();
     for target in &request.targets {
         tell(&format!("planner, target {target}"));
-        let reached = run(Wish { target_quality: Some(*target), budget_usd: None })?;
+        let reached = run(Some(Goal::Quality(*target)))?;
         targets.push(Targeted { target_quality: *target, reached });
     }
     tell("a model that becomes useless");
@@ -335,17 +339,12 @@ pub fn evaluate(world: &World, request: &Request, tell: &mut dyn FnMut(&str)) ->
         seeds.iter().map(|seed| worsened(world, request, *seed)).collect::<Result<Vec<_>, EvalError>>()?;
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times.get((share * times.len() as f64) as usize).copied().unwrap_or_default();
-    let as_good = targets.iter().map(|target| &target.reached).chain([&planner]);
-    let as_good = as_good.filter(|reached| reached.quality.mean >= best_fixed.quality);
     Ok(Report {
         n: window.len(),
         seeds: request.seeds.max(1),
         combinations: world.space.len(),
         policy: policies::parse(&request.policy)?.name(),
         share_of_hindsight: planner.quality.mean / hindsight.quality.mean.max(f64::MIN_POSITIVE),
-        cost_at_equal_quality: as_good
-            .map(|reached| reached.cost_usd / best_fixed.cost_usd)
-            .min_by(f64::total_cmp),
         plan_ms: Percentiles { p50: at(0.5), p99: at(0.99) },
         planner,
         best_fixed,
@@ -355,33 +354,38 @@ pub fn evaluate(world: &World, request: &Request, tell: &mut dyn FnMut(&str)) ->
     })
 }
 
-fn reached(runs: &[(f64, f64)], seed: u64) -> Option<Reached> {
+fn reached(world: &World, fixed: &[f64], runs: &[(f64, f64)], seed: u64) -> Option<Reached> {
     let qualities: Vec<f64> = runs.iter().map(|run| run.0).collect();
-    Some(Reached {
-        quality: bootstrap::mean(&qualities, seed)?,
-        cost_usd: mean(runs.iter().map(|run| run.1)).unwrap_or_default(),
-    })
+    let quality = bootstrap::mean(&qualities, seed)?;
+    let cost_usd = mean(runs.iter().map(|run| run.1))?;
+    let as_good = fixed.iter().zip(&world.costs).filter(|(fixed, _)| **fixed >= quality.mean);
+    let cheapest = as_good.map(|(_, cost)| *cost).min_by(f64::total_cmp);
+    Some(Reached { quality, cost_usd, cost_at_equal_quality: cheapest.map(|cheapest| cost_usd / cheapest) })
 }
 
-fn best_fixed(world: &World, seeds: &[u64], window: std::ops::Range<usize>) -> Fixed {
+/// The mean quality of every combination over all streams.
+fn fixed_qualities(world: &World, seeds: &[u64], window: std::ops::Range<usize>) -> Vec<f64> {
     let mut sums = vec![0.0; world.space.len()];
     let combinations: Vec<_> = (0..world.space.len()).map(|place| world.space.at(place)).collect();
-    let mut count = 0.0;
     for (seed, number) in seeds.iter().flat_map(|seed| window.clone().map(move |number| (*seed, number))) {
         let drawn = world.draw(seed, number);
         sums.iter_mut()
             .zip(&combinations)
             .for_each(|(sum, combination)| *sum += world.quality(&drawn, combination));
-        count += 1.0;
     }
-    let best = (0..sums.len())
-        .max_by(|one, other| {
-            sums[*one].total_cmp(&sums[*other]).then(world.costs[*other].total_cmp(&world.costs[*one]))
-        })
-        .unwrap_or_default();
+    let count = (seeds.len() * window.len()).max(1) as f64;
+    sums.into_iter().map(|sum| sum / count).collect()
+}
+
+/// The best combination, and of equals the cheapest.
+fn best_fixed(world: &World, qualities: &[f64]) -> Fixed {
+    let better = |one: &usize, other: &usize| {
+        qualities[*one].total_cmp(&qualities[*other]).then(world.costs[*other].total_cmp(&world.costs[*one]))
+    };
+    let best = (0..qualities.len()).max_by(better).unwrap_or_default();
     Fixed {
-        combination: world.space.describe(&combinations[best]),
-        quality: sums[best] / f64::max(count, 1.0),
+        combination: world.space.describe(&world.space.at(best)),
+        quality: qualities[best],
         cost_usd: world.costs[best],
     }
 }
@@ -428,15 +432,16 @@ fn play(
     world: &World,
     request: &Request,
     seed: u64,
-    wish: Wish,
+    goal: Option<Goal>,
     times: &mut Vec<f64>,
 ) -> Result<(f64, f64), EvalError> {
     let mut planner = planner(world, &request.policy)?;
+    planner.keep(goal);
     let (mut quality, mut cost) = (0.0, 0.0);
     for number in 0..request.requests {
         let drawn = world.draw(seed, number);
         let started = Instant::now();
-        let planned = planner.plan(&drawn.x, world.terms(), wish, seed ^ (number as u64));
+        let planned = planner.plan(&drawn.x, world.terms(), Wish::default(), seed ^ (number as u64));
         times.push(started.elapsed().as_secs_f64() * 1_000.0);
         let planned = planned.ok_or(EvalError::NoRows)?;
         let reached = world.quality(&drawn, &planned.combination);
@@ -484,4 +489,84 @@ fn worsened(world: &World, request: &Request, seed: u64) -> Result<Option<usize>
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome_table::text_features;
+
+    /// The later arms are better, and dearer, longer and slower.
+    fn table(arms: &[&str], rows: usize) -> OutcomeTable {
+        let row = |number: usize| TableRow {
+            group: String::new(),
+            x: text_features(&format!("question number {number} about keys")),
+            outcomes: (0..arms.len())
+                .map(|arm| {
+                    Some(RecordedOutcome {
+                        quality: if (number + 7 * arm) % 10 < 4 + 5 * arm / arms.len() { 1.0 } else { 0.3 },
+                        cost_usd: Some(0.001 * 10_f64.powi(arm as i32)),
+                        input_tokens: Some(80.0),
+                        output_tokens: Some(20.0 * (arm + 1) as f64),
+                        latency_ms: Some(1.0 + arm as f64),
+                    })
+                })
+                .collect(),
+        };
+        OutcomeTable {
+            arms: arms.iter().map(ToString::to_string).collect(),
+            rows: (0..rows).map(row).collect(),
+        }
+    }
+
+    fn world() -> World {
+        let (routing, templates) = (table(&["small", "large"], 40), table(&["direct", "steps"], 30));
+        World::new(routing, templates, table(&["sparse", "hybrid"], 20), 3).unwrap()
+    }
+
+    #[test]
+    fn every_combination_has_a_quality_and_a_price() {
+        let world = world();
+        // 2 strategies, 6 depths, 5 reductions, 4 templates and 6 models.
+        assert_eq!(world.combinations(), 2 * 6 * 5 * 4 * 6);
+        let drawn = world.draw(1, 5);
+        assert_eq!(drawn.x, world.draw(1, 5).x);
+        assert_eq!((drawn.x.len(), drawn.models.len(), drawn.templates.len()), (1 + 3 * NUMBERS, 6, 4));
+        for place in 0..world.combinations() {
+            let quality = world.quality(&drawn, &world.space.at(place));
+            assert!((0.0..=1.0).contains(&quality) && world.costs[place] > 0.0);
+        }
+        let price = |model: u16| world.cost(&[0, 0, 0, 0, model]);
+        assert!(price(0) < price(2) && price(2) < price(4) && price(4) < price(1) && price(1) < price(5));
+        let kept = |reduction: u16| world.quality(&drawn, &[1, 5, reduction, 3, 1]);
+        assert!(kept(0) > kept(4));
+    }
+
+    #[test]
+    fn tables_with_holes_are_refused() {
+        let mut holey = table(&["a", "b"], 4);
+        holey.rows[2].outcomes[1] = None;
+        assert!(World::new(holey, table(&["a", "b"], 4), table(&["a", "b"], 4), 0).is_err());
+        let empty = OutcomeTable { arms: vec!["a".to_owned(), "b".to_owned()], rows: Vec::new() };
+        assert!(World::new(table(&["a", "b"], 4), table(&["a", "b"], 4), empty, 0).is_err());
+    }
+
+    #[test]
+    fn the_planner_comes_near_the_best_and_the_same_stream_gives_the_same() {
+        let request = |requests: usize| Request {
+            policy: "conservative".to_owned(),
+            requests,
+            warm_up: requests / 2,
+            seeds: 1,
+            seed: 0,
+            targets: vec![0.3],
+        };
+        let world = world();
+        let again = || play(&world, &request(40), 5, Some(Goal::Quality(0.4)), &mut Vec::new()).unwrap();
+        assert_eq!(again(), again());
+        let report = evaluate(&world, &request(240), &mut |_| {}).unwrap();
+        assert!(report.share_of_hindsight > 0.6 && report.n == 120, "{report:?}");
+        assert!(report.planner.quality.mean <= report.best_fixed.quality + 0.05, "{report:?}");
+        assert!(report.targets[0].reached.cost_usd < report.planner.cost_usd, "{report:?}");
+    }
 }

@@ -7,10 +7,12 @@
 //! what is known or, as far as it is open, may be true. Among these the policies decide that decide everywhere else.
 
 mod change;
+mod pace;
 mod planner;
 mod posterior;
 mod space;
 
+pub use pace::{Goal, Pace};
 pub use planner::{JointPlanner, JointSettings, Planned, Terms};
 pub use posterior::JointPredictor;
 pub use space::{Combination, Part, Space};

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use burnish_eval::joint::{Report, Request, World, evaluate};
+use burnish_eval::joint::{Reached, Report, Request, World, evaluate};
 use burnish_eval::outcome_table::OutcomeTable;
+use burnish_learning::policies::DEFAULT_POLICY;
 
 use super::Context;
 use crate::output;
@@ -22,7 +23,7 @@ pub(crate) struct EvalJointArgs {
     #[arg(long, value_name = "FILE")]
     retrieval: PathBuf,
     /// The policy, by name.
-    #[arg(long, default_value = "thompson", value_name = "NAME")]
+    #[arg(long, default_value = DEFAULT_POLICY, value_name = "NAME")]
     policy: String,
     /// Requests of each stream.
     #[arg(long, default_value_t = 4_000, value_name = "N")]
@@ -30,7 +31,7 @@ pub(crate) struct EvalJointArgs {
     /// Outcomes before what is reported.
     #[arg(long, default_value_t = 2_000, value_name = "N")]
     warm_up: usize,
-    /// Targets of quality for which the planner is run, too.
+    /// Qualities to be kept in the mean, as cheaply as can be, for each of which the planner is run, too.
     #[arg(long, value_delimiter = ',', value_name = "Q,…")]
     targets: Vec<f64>,
     /// How many streams.
@@ -74,26 +75,24 @@ fn print(report: &Report) -> Result<()> {
         "{} combinations, policy {}, {} requests after warming up, {} streams",
         report.combinations, report.policy, report.n, report.seeds
     ))?;
-    output::say(format!("{:<22}{:>26}{:>14}", "", "quality", "USD a request"))?;
-    let line =
-        |name: &str, quality: String, cost: f64| output::say(format!("{name:<22}{quality:>26}{cost:>14.6}"));
-    for (name, reached) in [("planner", &report.planner), ("hindsight", &report.hindsight)] {
-        let quality = &reached.quality;
+    output::say(format!(
+        "{:<16}{:>26}{:>15}{:>22}",
+        "", "quality", "USD a request", "of an equal fixed one"
+    ))?;
+    let mut rows = vec![("planner".to_owned(), &report.planner), ("hindsight".to_owned(), &report.hindsight)];
+    rows.extend(
+        report.targets.iter().map(|target| (format!("target {}", target.target_quality), &target.reached)),
+    );
+    for (name, Reached { quality, cost_usd, cost_at_equal_quality }) in rows {
         let shown = format!("{:.4} [{:.4}, {:.4}]", quality.mean, quality.ci95[0], quality.ci95[1]);
-        line(name, shown, reached.cost_usd)?;
-    }
-    for target in &report.targets {
-        let quality = &target.reached.quality;
-        let shown = format!("{:.4} [{:.4}, {:.4}]", quality.mean, quality.ci95[0], quality.ci95[1]);
-        line(&format!("target {}", target.target_quality), shown, target.reached.cost_usd)?;
+        let share =
+            cost_at_equal_quality.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+        output::say(format!("{name:<16}{shown:>26}{cost_usd:>15.6}{share:>22}"))?;
     }
     let best = &report.best_fixed;
-    line("best fixed", format!("{:.4}", best.quality), best.cost_usd)?;
+    output::say(format!("{:<16}{:>26.4}{:>15.6}", "best fixed", best.quality, best.cost_usd))?;
     output::say(format!("best fixed: {}", best.combination))?;
     output::say(format!("planner: {:.1} % of hindsight", 100.0 * report.share_of_hindsight))?;
-    if let Some(share) = report.cost_at_equal_quality {
-        output::say(format!("as good as the best fixed one at {:.1} % of its cost", 100.0 * share))?;
-    }
     output::say(format!("planning: {:.3} ms (p50), {:.3} ms (p99)", report.plan_ms.p50, report.plan_ms.p99))?;
     let left: Vec<String> = report
         .left_after

@@ -5,6 +5,7 @@ use crate::predictor::{Estimate, Forecast};
 use crate::selection::Wish;
 
 use super::change::Change;
+use super::pace::{Goal, Pace};
 use super::posterior::JointPredictor;
 use super::space::Combination;
 
@@ -41,6 +42,7 @@ pub struct JointPlanner {
     change: Change,
     policy: Box<dyn Policy>,
     settings: JointSettings,
+    pace: Option<Pace>,
     changes: u64,
 }
 
@@ -69,7 +71,7 @@ impl JointPlanner {
     /// One that goes on from what `predictor` knows.
     pub fn new(predictor: JointPredictor, policy: Box<dyn Policy>, settings: JointSettings) -> Self {
         let change = Change::new(predictor.space().parts().iter().map(|part| part.options.len()));
-        Self { predictor, change, policy, settings, changes: 0 }
+        Self { predictor, change, policy, settings, pace: None, changes: 0 }
     }
 
     /// What it predicts from.
@@ -80,6 +82,11 @@ impl JointPlanner {
     /// What chooses.
     pub fn policy(&self) -> &dyn Policy {
         self.policy.as_ref()
+    }
+
+    /// From now on keeps a goal in the mean over requests; `None` for what each request wants alone.
+    pub fn keep(&mut self, goal: Option<Goal>) {
+        self.pace = goal.map(Pace::new);
     }
 
     /// How often an option was found to have changed.
@@ -99,6 +106,10 @@ impl JointPlanner {
             considered.iter().map(|place| self.predictor.space().at(*place)).collect();
         let borrowed: Vec<&[u16]> = combinations.iter().map(Vec::as_slice).collect();
         let forecast = self.predictor.forecast(&borrowed, x);
+        // At a price for money, quality is what is left beyond it.
+        let spent = |place: &usize| self.worth_of_a_dollar() * terms.costs_usd[*place];
+        let net =
+            forecast.clone().corrected(&considered.iter().map(|place| -spent(place)).collect::<Vec<_>>());
         let alternatives: Vec<Alternative> = considered
             .iter()
             .zip(&combinations)
@@ -110,12 +121,15 @@ impl JointPlanner {
             .collect();
         let situation = Situation {
             alternatives: &alternatives,
-            forecast: &forecast,
+            forecast: &net,
             target_quality: wish.target_quality,
             budget_usd: wish.budget_usd,
         };
         let choice = self.policy.choose(&situation, &mut fastrand::Rng::with_seed(seed))?;
         let place = *considered.get(choice.chosen)?;
+        if let Some(pace) = &mut self.pace {
+            pace.observe(mean(&forecast, choice.chosen), terms.costs_usd[place]);
+        }
         let front = front(&alternatives, &forecast);
         let (price, quality) = (alternatives[choice.chosen].price(), mean(&forecast, choice.chosen));
         let cheaper = front.iter().rev().find(|other| alternatives[**other].price() < price).copied();
@@ -146,7 +160,12 @@ impl JointPlanner {
         self.policy.settle(quality);
     }
 
-    /// The places that are worth a closer look: the best, and the likeliest surprise, at each level of price; the best of all;
+    fn worth_of_a_dollar(&self) -> f64 {
+        self.pace.map_or(0.0, |pace| pace.worth_of_a_dollar())
+    }
+
+    /// The places that are worth a closer look: the best, and the likeliest surprise, at each level of price; the best of all, with and
+    /// without what it costs;
     /// the cheapest that will or may do; and the baseline.
     fn considered(&self, x: &[f64], terms: Terms<'_>, wish: Wish) -> Vec<usize> {
         let space = self.predictor.space();
@@ -168,6 +187,8 @@ impl JointPlanner {
             |place: usize| (((prices[place] / low).ln() / span * LEVELS as f64) as usize).min(LEVELS - 1);
         let mut best = [[None; 2]; LEVELS];
         let mut leaders = Leaders::default();
+        let (mut gains, mut hopeful) = (Leaders::default(), Leaders::default());
+        let dollar = self.worth_of_a_dollar();
         let mut sufficient = [Leaders::default(), Leaders::default()];
         let mut cheapest = Leaders::default();
         for place in 0..space.len() {
@@ -185,10 +206,14 @@ impl JointPlanner {
                 }
             }
             leaders.offer(means[place], place, BEST);
+            gains.offer(means[place] - dollar * terms.costs_usd[place], place, BEST);
+            hopeful.offer(hopes[place] - dollar * terms.costs_usd[place], place, BEST);
         }
         let mut considered: Vec<usize> = std::iter::once(self.settings.baseline.min(space.len() - 1))
             .chain(best.into_iter().flatten().flatten())
             .chain(leaders.places())
+            .chain(gains.places())
+            .chain(hopeful.places())
             .chain(sufficient.iter().flat_map(Leaders::places))
             .chain(cheapest.places())
             .collect();

@@ -10,6 +10,10 @@ const LEVEL: f64 = 0.6;
 /// constant and slopes; of a pair.
 const SHARED: (f64, f64) = (0.3, 0.05);
 const OPTION: (f64, f64) = (0.15, 0.04);
+/// Of an option that has a place on a scale, its constant beside what the scale says; and of the scale, from one end to the
+/// other's middle, constant and slopes.
+const PLACED: f64 = 0.05;
+const TREND: (f64, f64) = (0.15, 0.04);
 const PAIR: f64 = 0.04;
 /// The variance of single outcomes around what is expected of them.
 pub(crate) const NOISE: f64 = 0.16;
@@ -20,14 +24,30 @@ pub struct JointPredictor {
     space: Space,
     /// How many numbers a request has.
     width: usize,
-    /// Where the coefficients of each part's options begin, and those of each pair of parts.
-    options: Vec<usize>,
+    /// Where the coefficients of each part are, and those of each pair of parts begin.
+    parts: Vec<Layout>,
     pairs: Vec<usize>,
     covariance: Matrix,
     mean: Vec<f64>,
     outcomes: u64,
     /// Outcomes by part and option.
     tried: Vec<Vec<u64>>,
+}
+
+/// Where the coefficients of a part are.
+#[derive(Clone, Debug)]
+struct Layout {
+    /// Where those of its options begin, and how many each has.
+    begin: usize,
+    stride: usize,
+    /// Where those of its scale begin, and where each option stands on it, from -1 to 1.
+    trend: Option<(usize, Vec<f64>)>,
+}
+
+impl Layout {
+    fn option(&self, option: usize) -> usize {
+        self.begin + option * self.stride
+    }
 }
 
 /// What is known of every option and pair for one request, before they are put together.
@@ -47,13 +67,22 @@ impl JointPredictor {
         let width = width.max(1);
         let mut variances = vec![SHARED.1.powi(2); width];
         variances[0] = SHARED.0.powi(2);
-        let (mut options, mut pairs) = (Vec::new(), Vec::new());
+        let (mut parts, mut pairs) = (Vec::new(), Vec::new());
         for part in space.parts() {
-            options.push(variances.len());
+            let scale = centred(&part.scale, part.options.len());
+            let begin = variances.len();
+            let stride = if scale.is_some() { 1 } else { 1 + part.places.len() };
             for _ in &part.options {
-                variances.push(OPTION.0.powi(2));
-                variances.extend(part.places.iter().map(|_| OPTION.1.powi(2)));
+                variances.push(if scale.is_some() { PLACED } else { OPTION.0 }.powi(2));
+                variances.extend(vec![OPTION.1.powi(2); stride - 1]);
             }
+            let trend = scale.map(|scale| {
+                let begin = variances.len();
+                variances.push(TREND.0.powi(2));
+                variances.extend(vec![TREND.1.powi(2); part.places.len()]);
+                (begin, scale)
+            });
+            parts.push(Layout { begin, stride, trend });
         }
         for (second, part) in space.parts().iter().enumerate() {
             for before in &space.parts()[..second] {
@@ -67,7 +96,7 @@ impl JointPredictor {
         Self {
             space,
             width,
-            options,
+            parts,
             pairs,
             covariance: Matrix::diagonal(&variances),
             mean,
@@ -121,13 +150,13 @@ impl JointPredictor {
 
     /// From now on the constant of an option, and its pairs, may be anything within so much of what they were: after a change.
     pub fn loosen(&mut self, part: usize, option: u16, deviation: f64) {
-        let (Some(known), Some(begin)) = (self.space.parts().get(part), self.options.get(part)) else {
+        let (Some(known), Some(layout)) = (self.space.parts().get(part), self.parts.get(part)) else {
             return;
         };
         if usize::from(option) >= known.options.len() || !deviation.is_finite() {
             return;
         }
-        let place = begin + usize::from(option) * (1 + known.places.len());
+        let place = layout.option(usize::from(option));
         let variance = self.covariance.at(place, place) + deviation * deviation;
         self.covariance.set(place, place, variance);
     }
@@ -171,22 +200,26 @@ impl JointPredictor {
     pub(crate) fn worth(&self, x: &[f64]) -> Worth {
         let base = (0..self.width).map(|place| at(x, place) * self.mean[place]).sum();
         let (mut singles, mut single_variances) = (Vec::new(), Vec::new());
-        for (part, begin) in self.space.parts().iter().zip(&self.options) {
+        for (part, layout) in self.space.parts().iter().zip(&self.parts) {
             let numbers: Vec<f64> = numbers(&part.places, x).collect();
-            let block = |option: usize| begin + option * numbers.len();
-            singles.push(
-                (0..part.options.len())
-                    .map(|option| dot(&self.mean[block(option)..][..numbers.len()], &numbers))
-                    .collect(),
-            );
-            let variance = |option: usize| {
-                let first = block(option);
-                let rows = numbers.iter().enumerate().map(|(row, value)| {
-                    value * dot(&self.covariance.row(first + row)[first..][..numbers.len()], &numbers)
-                });
-                rows.sum::<f64>().max(0.0)
-            };
-            single_variances.push((0..part.options.len()).map(variance).collect());
+            let own = &numbers[..layout.stride];
+            let mut means: Vec<f64> = (0..part.options.len())
+                .map(|option| dot(&self.mean[layout.option(option)..][..own.len()], own))
+                .collect();
+            let mut variances: Vec<f64> =
+                (0..part.options.len()).map(|option| self.variance(layout.option(option), own)).collect();
+            if let Some((trend, scale)) = &layout.trend {
+                let (slope, spread) =
+                    (dot(&self.mean[*trend..][..numbers.len()], &numbers), self.variance(*trend, &numbers));
+                for (option, place) in scale.iter().enumerate() {
+                    let with_constant =
+                        dot(&self.covariance.row(layout.option(option))[*trend..][..numbers.len()], &numbers);
+                    means[option] += place * slope;
+                    variances[option] += place * place * spread + 2.0 * place * with_constant;
+                }
+            }
+            singles.push(means);
+            single_variances.push(variances);
         }
         let (mut pairs, mut pair_variances) = (Vec::new(), Vec::new());
         let mut begins = self.pairs.iter();
@@ -232,9 +265,24 @@ impl JointPredictor {
         option: u16,
         x: &'a [f64],
     ) -> impl Iterator<Item = (usize, f64)> + 'a {
-        let places = &self.space.parts()[part].places;
-        let begin = self.options[part] + usize::from(option) * (1 + places.len());
-        numbers(places, x).enumerate().map(move |(offset, value)| (begin + offset, value))
+        let layout = &self.parts[part];
+        let numbers: Vec<f64> = numbers(&self.space.parts()[part].places, x).collect();
+        let begin = layout.option(usize::from(option));
+        let own: Vec<(usize, f64)> =
+            numbers[..layout.stride].iter().enumerate().map(|(at, value)| (begin + at, *value)).collect();
+        let scaled = layout.trend.iter().flat_map(move |(trend, scale)| {
+            let place = scale.get(usize::from(option)).copied().unwrap_or_default();
+            numbers.clone().into_iter().enumerate().map(move |(at, value)| (trend + at, place * value))
+        });
+        own.into_iter().chain(scaled)
+    }
+
+    /// The variance of a block of coefficients, times `numbers`.
+    fn variance(&self, begin: usize, numbers: &[f64]) -> f64 {
+        let rows = numbers.iter().enumerate().map(|(row, value)| {
+            value * dot(&self.covariance.row(begin + row)[begin..][..numbers.len()], numbers)
+        });
+        rows.sum::<f64>().max(0.0)
     }
 
     fn pair_places<'a>(&'a self, combination: &'a [u16]) -> impl Iterator<Item = usize> + 'a {
@@ -277,6 +325,15 @@ impl JointPredictor {
         }
         moved
     }
+}
+
+/// Where the options stand from -1 to 1; `None` where they have no order.
+fn centred(scale: &[f64], options: usize) -> Option<Vec<f64>> {
+    let (low, high) = scale
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), at| (low.min(*at), high.max(*at)));
+    let usable = scale.len() == options && high > low && (high - low).is_finite();
+    usable.then(|| scale.iter().map(|at| 2.0 * (at - low) / (high - low) - 1.0).collect())
 }
 
 fn at(x: &[f64], place: usize) -> f64 {

@@ -1,12 +1,15 @@
 //! What can be combined.
 
 /// One thing that is decided, with its options.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// What is decided, such as `model`.
     pub name: String,
     /// What it may be.
     pub options: Vec<String>,
+    /// Where each option stands on a scale on which more usually does more, or less, by degrees, such as a depth or the
+    /// logarithm of a price; empty where they have no order. What is learned of one option then tells of those beside it.
+    pub scale: Vec<f64>,
     /// The numbers of a request that tell how well its options do, by their places; the first, which is always 1, is taken
     /// anyway.
     pub places: Vec<usize>,
@@ -16,7 +19,7 @@ pub struct Part {
 pub type Combination = Vec<u16>;
 
 /// All combinations of the options of some parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Space {
     parts: Vec<Part>,
 }

@@ -6,7 +6,7 @@ use crate::selection::Wish;
 
 fn part(name: &str, options: usize, places: &[usize]) -> Part {
     let options = (0..options).map(|option| format!("{name}{option}")).collect();
-    Part { name: name.to_owned(), options, places: places.to_vec() }
+    Part { name: name.to_owned(), options, scale: Vec::new(), places: places.to_vec() }
 }
 
 fn space() -> Space {
@@ -67,6 +67,26 @@ fn outcomes_of_some_combinations_teach_all() {
 }
 
 #[test]
+fn on_a_scale_what_is_known_of_some_tells_of_those_beside_them() {
+    let ordered = |scale: Vec<f64>| Space::new(vec![Part { scale, ..part("depth", 5, &[]) }]);
+    let expected = |scale: Vec<f64>| {
+        let mut random = fastrand::Rng::with_seed(2);
+        let mut predictor = JointPredictor::new(ordered(scale), 1);
+        for turn in 0..600 {
+            let option = [0, 1, 3][turn % 3];
+            let quality = 0.3 + 0.1 * f64::from(option) + 0.2 * (random.f64() - 0.5);
+            predictor.observe(&[option], &[1.0], quality, 1.0);
+        }
+        predictor.forecast(&[&[4]], &[1.0]).estimates()[0].mean
+    };
+    assert!((expected(vec![1.0, 2.0, 3.0, 4.0, 5.0]) - 0.7).abs() < 0.08);
+    assert!(expected(Vec::new()) < 0.6);
+    // Neither of these is a scale.
+    assert_eq!(expected(vec![1.0; 5]), expected(Vec::new()));
+    assert_eq!(expected(vec![f64::NAN; 5]), expected(vec![1.0, 2.0]));
+}
+
+#[test]
 fn what_is_no_outcome_changes_nothing() {
     let mut predictor = JointPredictor::new(space(), 2);
     for (combination, x, quality, weight) in [
@@ -91,7 +111,7 @@ fn play(
     let mut random = fastrand::Rng::with_seed(7);
     let predictor = JointPredictor::new(space(), 2);
     let policy = policies::parse(policy).unwrap();
-    let mut planner = JointPlanner::new(predictor, policy, JointSettings { baseline: 0 });
+    let mut planner = JointPlanner::new(predictor, policy, JointSettings::default());
     // Later options of `a` are dearer.
     let costs: Vec<f64> =
         (0..60).map(|place| 0.001 * f64::from(1 + planner.predictor().space().at(place)[0])).collect();
@@ -103,7 +123,7 @@ fn play(
         let planned = planner.plan(&x, terms, wish, number as u64).unwrap();
         assert_eq!(planned.place, planned.considered[planned.choice.chosen]);
         let total: f64 = planned.choice.propensities.iter().sum();
-        assert!((total - 1.0).abs() < 1e-9 && planned.considered.len() <= 32);
+        assert!((total - 1.0).abs() < 1e-9 && planned.considered.len() <= 40);
         let mut quality = truth(&planned.combination, &x);
         if let Some((part, option)) = worsens
             && number > requests / 2

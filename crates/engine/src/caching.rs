@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::pipeline::{Retrieved, timing};
-use crate::{AnswerEvent, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, log, prompt};
+use crate::{
+    AnswerEvent, AnswerSettings, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, log, prompt,
+};
 
 /// The policy and the strategy of a decision that a kept answer serves.
 const POLICY: &str = "cache";
@@ -65,8 +67,8 @@ pub struct CacheStanding {
 /// The cache of an engine.
 pub(crate) struct Caching {
     settings: CacheSettings,
-    /// The most tokens of passages that an answer rests on.
-    context_tokens: u32,
+    /// How much of the passages an answer rests on, and in which order.
+    context: String,
     /// Hashed into every scope: other prompts, other answers.
     prompts: blake3::Hash,
     state: Mutex<State>,
@@ -160,7 +162,12 @@ enum Lookup {
 }
 
 impl Caching {
-    pub(crate) fn new(settings: CacheSettings, context_tokens: u32, dimensions: usize, data: &Path) -> Self {
+    pub(crate) fn new(
+        settings: CacheSettings,
+        answer: &AnswerSettings,
+        dimensions: usize,
+        data: &Path,
+    ) -> Self {
         let promise = Promise { delta: settings.delta, ..Promise::default() };
         let state = State {
             answers: Answers::new(settings.max_bytes, settings.lifetime_ms),
@@ -173,7 +180,7 @@ impl Caching {
         };
         Self {
             settings,
-            context_tokens,
+            context: format!("{} {} {:?}", answer.context_tokens, answer.context_reduction, answer.order),
             prompts: prompt::fingerprint(),
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
@@ -289,7 +296,7 @@ impl Caching {
         part(format!("{:?}", Sampling { whole: false, ..sampling.clone() }));
         part(format!("{:?}", query.filter));
         part(format!("{} {}", query.top_k, query.target_quality));
-        part(format!("{:?} {}", query.budget, self.context_tokens));
+        part(format!("{:?} {}", query.budget, self.context));
         for message in &query.conversation {
             part(format!("{:?}", message.role));
             part(message.content.clone());

@@ -105,12 +105,8 @@ impl Engine {
         let Parts { embedder, models, clock } = parts;
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
-        let caching = Arc::new(Caching::new(
-            settings.cache,
-            settings.answer.context_tokens,
-            embedder.dimensions(),
-            &settings.data,
-        ));
+        let caching =
+            Arc::new(Caching::new(settings.cache, &settings.answer, embedder.dimensions(), &settings.data));
         let corpus =
             Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref(), Arc::clone(&caching))?;
         caching.load(store.as_ref())?;

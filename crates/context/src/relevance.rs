@@ -37,6 +37,8 @@ pub(crate) struct Piece {
     /// Where it stands in the passage, without white space around it.
     pub(crate) range: Range<usize>,
     pub(crate) kind: Kind,
+    /// Where the table begins that it stands in; its own place where it is in none.
+    pub(crate) table: usize,
     pub(crate) said: Said,
     /// About how many tokens it is.
     pub(crate) tokens: f64,
@@ -68,7 +70,7 @@ pub(crate) fn pieces(question: &str, passages: &[Passage<'_>]) -> Vec<Piece> {
                 continue;
             }
             let kind = match trimmed.starts_with('|') {
-                true if trimmed.contains("--") => Kind::Header,
+                true if is_rule(trimmed) => Kind::Header,
                 true => Kind::Row,
                 false => Kind::Sentence,
             };
@@ -83,6 +85,10 @@ pub(crate) fn pieces(question: &str, passages: &[Passage<'_>]) -> Vec<Piece> {
                 passage: place,
                 range: start..start + trimmed.len(),
                 kind,
+                table: match pieces[first..].last() {
+                    Some(above) if kind != Kind::Sentence && above.kind != Kind::Sentence => above.table,
+                    _ => pieces.len(),
+                },
                 tokens: said.tokens as f64,
                 asked: 0.0,
                 answers: (0..asked.len())
@@ -115,25 +121,30 @@ fn weigh(pieces: &mut [Piece], asked: usize, passages: &[Passage<'_>]) {
     for piece in pieces.iter_mut() {
         piece.asked = piece.answers.iter().map(|word| weights[*word]).sum::<f32>() / total;
     }
-    let best =
-        passages.iter().map(|passage| passage.score).filter(|score| score.is_finite()).fold(0.0, f32::max);
+    let scores = || passages.iter().map(|passage| passage.score).filter(|score| score.is_finite());
+    let best = scores().fold(f32::NEG_INFINITY, f32::max);
+    // Where scores may be negative, only how far they lie apart says anything.
+    let worst = scores().fold(0.0, f32::min);
     let own: Vec<(usize, f32)> = pieces.iter().map(|piece| (piece.passage, piece.asked)).collect();
     for (place, piece) in pieces.iter_mut().enumerate() {
         let neighbours = [place.checked_sub(1), Some(place + 1)].into_iter().flatten();
         let near = neighbours.filter_map(|other| own.get(other)).filter(|other| other.0 == piece.passage);
         let near: f32 = near.map(|other| other.1).sum();
         let passage = &passages[piece.passage];
-        let rank = if best > 0.0 && passage.score.is_finite() {
-            (passage.score / best).clamp(0.0, 1.0)
-        } else {
-            0.0
-        };
+        let span = best - worst;
+        let known = span > 0.0 && passage.score.is_finite();
+        let rank = if known { ((passage.score - worst) / span).clamp(0.0, 1.0) } else { 0.0 };
         let likeness = passage.likeness.filter(|likeness| likeness.is_finite()).unwrap_or(0.0);
         piece.worth = WORDS_WEIGHT * (piece.asked + NEIGHBOUR * near) / (1.0 + NEIGHBOUR)
             + RANK_WEIGHT * rank
             + LIKENESS_WEIGHT * likeness
             - LENGTH_PRICE * (piece.tokens.max(1.0) as f32).ln();
     }
+}
+
+/// Whether a row of a table is the line between the names of its columns and the rest.
+fn is_rule(row: &str) -> bool {
+    row.contains('-') && row.chars().all(|c| matches!(c, '|' | '-' | ':') || c.is_whitespace())
 }
 
 /// How much of the shorter one of two sentences the other one says, too, in [0, 1].

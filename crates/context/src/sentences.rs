@@ -6,6 +6,9 @@ use std::ops::Range;
 const ABBREVIATIONS: [&str; 14] =
     ["e.g", "i.e", "etc", "cf", "vs", "Mr", "Mrs", "Ms", "Dr", "Prof", "Fig", "fig", "No", "al"];
 
+/// Letters of the longest of them.
+const LONGEST_ABBREVIATION: usize = 4;
+
 /// The sentences of a text with all that stands between them: each range begins where the last one ended. A sentence ends at
 /// `.`, `!` or `?` before white space and something that is not lower case, or at the end of a line that a blank or marked one
 /// follows.
@@ -17,7 +20,7 @@ pub fn sentences(text: &str) -> impl Iterator<Item = Range<usize>> {
         let ends_sentence = matches!(character, '.' | '!' | '?' | '。' | '！' | '？')
             && rest.starts_with(|c: char| c.is_whitespace() || !c.is_ascii())
             && rest.trim_start().chars().next().is_none_or(|next| !next.is_lowercase())
-            && !abbreviated(&text[..at]);
+            && !(character == '.' && abbreviated(&text[..at]));
         let ends_line = character == '\n'
             && (rest.starts_with(['\n', '-', '*', '#', '|', '>'])
                 || bytes.get(at + 1).is_some_and(u8::is_ascii_digit));
@@ -32,8 +35,17 @@ pub fn sentences(text: &str) -> impl Iterator<Item = Range<usize>> {
 
 /// Whether the full stop after `before` belongs to an abbreviation or to an initial.
 fn abbreviated(before: &str) -> bool {
-    let word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
-    ABBREVIATIONS.contains(&word) || (word.chars().count() == 1 && word.chars().all(char::is_uppercase))
+    let ends = |c: char| c.is_whitespace() || c == '(';
+    // No further than the longest of them is, however long a text goes on without a space.
+    let start = before.char_indices().rev().take(LONGEST_ABBREVIATION + 1).find(|(_, c)| ends(*c));
+    let word = match start {
+        Some((at, space)) => &before[at + space.len_utf8()..],
+        None if before.len() <= LONGEST_ABBREVIATION => before,
+        None => return false,
+    };
+    let mut letters = word.chars();
+    let initial = letters.next().is_some_and(char::is_uppercase) && letters.next().is_none();
+    ABBREVIATIONS.contains(&word) || initial
 }
 
 #[cfg(test)]

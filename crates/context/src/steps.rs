@@ -7,6 +7,8 @@ use crate::words::Word;
 
 /// A sentence of which another one has this part of the words says nothing new.
 const REPEATED: f32 = 0.85;
+/// Of the sentences that have a word so many are looked at.
+const MOST_HOLDERS: usize = 64;
 /// Shorter ones are headings, which often share their few words.
 const SMALLEST_REPEATED: usize = 4;
 /// What a step may lose of the question's words in the evidence, by their weight.
@@ -184,21 +186,23 @@ impl Plan {
             })
     }
 
-    /// A row says nothing without the names of its columns, and these nothing without rows.
+    /// A row says nothing without the names of its columns, and these nothing without rows, where there were any.
     fn keep_headers(&mut self, pieces: &[Piece]) {
-        let mut rows = false;
+        // The table that is gone through, and whether one of its rows is left; none before its first row.
+        let mut rows: Option<(usize, bool)> = None;
         for place in (0..pieces.len()).rev() {
             let piece = &pieces[place];
-            let follows = pieces.get(place + 1).is_some_and(|next| next.passage == piece.passage);
+            let of_table = rows.filter(|(table, _)| *table == piece.table);
             match piece.kind {
-                Kind::Row => rows = (follows && rows) || self.alive[place],
+                Kind::Row => {
+                    rows = Some((piece.table, self.alive[place] || of_table.is_some_and(|(_, left)| left)))
+                }
                 Kind::Header => {
-                    let next = pieces.get(place + 1).filter(|_| follows).map(|next| next.kind);
-                    if matches!(next, Some(Kind::Row | Kind::Header)) {
-                        self.alive[place] = rows;
+                    if let Some((_, left)) = of_table {
+                        self.alive[place] = left;
                     }
                 }
-                Kind::Sentence => rows = false,
+                Kind::Sentence => {}
             }
         }
     }
@@ -213,16 +217,22 @@ impl Plan {
         let candidates =
             order.iter().rev().filter(|place| before[**place] && pieces[**place].kind != Kind::Header);
         for &place in candidates {
-            let headers: Vec<usize> = match pieces[place].kind {
-                Kind::Row => headers(pieces, place).filter(|header| !self.alive[*header]).collect(),
-                _ => Vec::new(),
-            };
-            let needed: f64 = headers.iter().chain([&place]).map(|place| pieces[*place].tokens).sum();
             let nothing_yet = left == most as f64;
+            if pieces[place].tokens > left && !nothing_yet {
+                continue;
+            }
+            let headers: Vec<usize> = headers(pieces, place).filter(|header| !self.alive[*header]).collect();
+            let needed: f64 = headers.iter().chain([&place]).map(|place| pieces[*place].tokens).sum();
             if needed <= left || nothing_yet {
                 headers.iter().chain([&place]).for_each(|place| self.alive[*place] = true);
                 left -= needed;
             }
+        }
+        // A table may be nothing but the names of its columns.
+        if let Some(best) =
+            order.iter().rev().find(|place| before[**place]).filter(|_| !self.alive.contains(&true))
+        {
+            self.alive[*best] = true;
         }
         self.close(pieces, before, StepKind::Budget, false);
     }
@@ -263,16 +273,13 @@ impl Holders {
             piece.said.topics.iter().filter_map(|word| self.0.get(word).map(Vec::as_slice)).collect();
         lists.sort_by_key(|list| list.len());
         let missing = ((1.0 - REPEATED) * lists.len() as f32).ceil() as usize;
-        lists.into_iter().take(missing + 1).flatten().copied()
+        lists.into_iter().take(missing + 1).flat_map(|list| list.iter().take(MOST_HOLDERS)).copied()
     }
 }
 
-/// The headers of the table that a row stands in.
+/// The headers of the table that a row stands in: they are at its beginning.
 fn headers(pieces: &[Piece], row: usize) -> impl Iterator<Item = usize> {
-    let above = (0..row).rev().take_while(move |place| {
-        pieces[*place].passage == pieces[row].passage && pieces[*place].kind != Kind::Sentence
-    });
-    above.filter(|place| pieces[*place].kind == Kind::Header)
+    (pieces[row].table..row).take_while(move |place| pieces[*place].kind == Kind::Header)
 }
 
 /// Which share of what was answered before is not answered any more.

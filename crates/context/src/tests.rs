@@ -122,6 +122,51 @@ fn rows_keep_the_names_of_their_columns() {
 }
 
 #[test]
+fn dashes_in_a_row_do_not_make_it_the_names_of_columns() {
+    let table = "| Flag | Meaning |\n|---|---|\n| --verbose | prints much more |\n| --quiet | prints less |";
+    let given = passages(&[table, "Rain falls on the mountains all day long in autumn."]);
+    let optimized = optimize("What does --verbose do?", &given, to_tokens(14));
+    let kept = texts(&optimized, &given).join("\n");
+    assert!(kept.contains("verbose") && kept.contains("Meaning") && !kept.contains("quiet"), "{kept}");
+    let headers = passages(&["| a | b |\n|---|---|", "| c | d | e |\n|---|---|---|"]);
+    assert_eq!(optimize("What is b?", &headers, to_tokens(1)).kept.len(), 1);
+}
+
+#[test]
+fn what_no_word_is_takes_room_too() {
+    let signs = "😀 → ∑ ".repeat(300);
+    let given =
+        passages(&["Answers expire after a while.", &signs, "鍵は九十日間有効です。その後は更新されます。"]);
+    let optimized = optimize("When do answers expire?", &given, to_tokens(20));
+    assert!(optimized.optimized <= 20 && !optimized.overlong, "{optimized:?}");
+}
+
+#[test]
+fn time_grows_with_the_text_and_no_faster() {
+    for piece in ["。", "É.", "Ab cd ef gh. ", "|a\n", "| a |\n|---|\n", "a", "- \n", "Keys last. "] {
+        let text = piece.repeat(60_000 / piece.len());
+        let given = passages(&[&text, &text]);
+        let started = std::time::Instant::now();
+        optimize("How long do keys last, a b c?", &given, to_tokens(10));
+        let took = started.elapsed();
+        // A tenth of that here, without optimisation; quadratic in the length it is minutes.
+        assert!(took < std::time::Duration::from_secs(20), "{piece:?} {took:?}");
+    }
+}
+
+#[test]
+fn scores_below_zero_rank_too() {
+    let texts = ["Alpha is one of them indeed.", "Omega is one of them indeed."];
+    let given: Vec<Passage<'_>> = passages(&texts)
+        .into_iter()
+        .zip([-9.0, -1.0])
+        .map(|(passage, score)| Passage { score, ..passage })
+        .collect();
+    let optimized = optimize("Which?", &given, to_tokens(6));
+    assert_eq!(optimized.kept.first().map(|kept| kept.passage), Some(1), "{optimized:?}");
+}
+
+#[test]
 fn a_sentence_longer_than_the_budget_is_kept_and_told() {
     let given = passages(&["Answers expire after thirty minutes of silence in every region."]);
     let optimized = optimize("When do answers expire?", &given, to_tokens(3));

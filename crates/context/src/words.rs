@@ -14,6 +14,8 @@ const FUNCTION_WORDS: [&str; 62] = [
 const ENDINGS: [&str; 5] = ["ing", "ed", "es", "s", "e"];
 /// A stem is not shorter than that.
 const SMALLEST_STEM: usize = 3;
+/// From here on letters are words, not parts of them (CJK radicals and what comes after them).
+const FIRST_IDEOGRAPH: char = '\u{2E80}';
 /// What denies.
 const DENIALS: [&str; 10] =
     ["not", "no", "never", "none", "neither", "nor", "without", "cannot", "nobody", "nothing"];
@@ -47,8 +49,9 @@ impl Words {
         let mut said = Said::default();
         let mut lower = String::new();
         for (place, word) in words(text).enumerate() {
-            // As encoders cut words: one token, and one more for every few letters.
-            said.tokens += 1 + word.len() / 7;
+            // As encoders cut words: one token, and one more for every few letters; ideographs are words each.
+            let ideographs = word.chars().filter(|c| *c >= FIRST_IDEOGRAPH).count();
+            said.tokens += if ideographs > 0 { word.chars().count() } else { 1 + word.len() / 7 };
             said.names |= place > 0 && word.starts_with(char::is_uppercase);
             lower.clear();
             lower.extend(word.chars().flat_map(char::to_lowercase));
@@ -71,7 +74,7 @@ impl Words {
                 said.numbers.push(word);
             }
         }
-        said.tokens += text.chars().filter(|c| c.is_ascii_punctuation()).count();
+        said.tokens += text.chars().filter(|c| !c.is_alphanumeric() && !c.is_whitespace()).count();
         for list in [&mut said.topics, &mut said.numbers] {
             list.sort_unstable();
             list.dedup();

@@ -19,6 +19,8 @@ use crate::{ContextOrder, Engine, EngineError};
 const POLICY: &str = "context";
 /// Its strategy: the passages were given.
 const STRATEGY: &str = "given";
+/// How often less is asked for where what was left turns out to be too much.
+const MOST_FITTINGS: usize = 4;
 /// What a passage without a score loses against the one before it.
 const RANK_STEP: f32 = 0.05;
 
@@ -135,15 +137,13 @@ impl Engine {
     ) -> Context<'a> {
         let given = self.passages(evidence);
         let target = Target { tokens: Some(tokens as usize), reduction };
-        let optimized = optimize(question, &given, target);
-        let shown = |kept: &Kept| {
+        let (optimized, texts) = self.fitted(question, &given, target);
+        let shown = |(kept, text): (&Kept, Option<String>)| {
             let passage = &evidence[kept.passage];
-            let whole = matches!(kept.parts.as_slice(), [part] if *part == (0..passage.text.len()));
-            let text =
-                if whole { Cow::Borrowed(&*passage.text) } else { Cow::Owned(kept.text(&passage.text)) };
+            let text = text.map_or(Cow::Borrowed(&*passage.text), Cow::Owned);
             Shown { number: kept.passage + 1, passage, text }
         };
-        let passages = optimized.kept.iter().map(shown).collect();
+        let passages = optimized.kept.iter().zip(texts).map(shown).collect();
         let mut conflicts: Vec<[usize; 2]> =
             optimized.conflicts.iter().map(|conflict| conflict.passages.map(|place| place + 1)).collect();
         conflicts.iter_mut().for_each(|pair| pair.sort_unstable());
@@ -154,6 +154,35 @@ impl Engine {
             tokens: optimized.optimized,
             original: optimized.original,
             conflicts,
+        }
+    }
+
+    /// What is left, with the text of what is not left whole, all of it counted. The optimiser knows about how many tokens a
+    /// sentence is; where that was too few, it is asked for less.
+    fn fitted(
+        &self,
+        question: &str,
+        given: &[Passage<'_>],
+        target: Target,
+    ) -> (Optimized, Vec<Option<String>>) {
+        let (mut wanted, mut turn) = (target, 0);
+        loop {
+            turn += 1;
+            let mut optimized = optimize(question, given, wanted);
+            let mut texts = Vec::with_capacity(optimized.kept.len());
+            for kept in &mut optimized.kept {
+                let passage = &given[kept.passage];
+                let whole = matches!(kept.parts.as_slice(), [part] if *part == (0..passage.text.len()));
+                let text = (!whole).then(|| kept.text(passage.text));
+                kept.tokens = text.as_ref().map_or(passage.tokens, |text| self.embedder.count_tokens(text));
+                texts.push(text);
+            }
+            optimized.optimized = optimized.kept.iter().map(|kept| kept.tokens).sum();
+            optimized.overlong = target.tokens.is_some_and(|most| optimized.optimized > most);
+            let again = target.tokens.filter(|_| optimized.overlong && turn < MOST_FITTINGS);
+            let Some(most) = again else { return (optimized, texts) };
+            let share = most as f64 / optimized.optimized.max(1) as f64;
+            wanted.tokens = wanted.tokens.map(|tokens| (0.95 * share * tokens as f64) as usize);
         }
     }
 
@@ -201,7 +230,7 @@ impl Engine {
             }
             None => None,
         };
-        let material = self.brought(id, request)?;
+        let material = self.brought(request)?;
         let given: Vec<Passage<'_>> = material
             .iter()
             .map(|material| Passage {
@@ -211,11 +240,11 @@ impl Engine {
                 likeness: material.likeness,
             })
             .collect();
-        let optimized = optimize(&request.query.text, &given, request.target);
-        let passages = optimized.kept.iter().map(|kept| SmallerPassage {
+        let (optimized, texts) = self.fitted(&request.query.text, &given, request.target);
+        let passages = optimized.kept.iter().zip(texts).map(|(kept, text)| SmallerPassage {
             place: kept.passage,
             title: material[kept.passage].title.clone(),
-            text: kept.text(&material[kept.passage].text),
+            text: text.unwrap_or_else(|| material[kept.passage].text.clone()),
             tokens: kept.tokens,
         });
         let passages = ordered(passages.collect(), request.order);
@@ -239,12 +268,15 @@ impl Engine {
         let took = timing(Stage::Plan, started);
         let decision = self.context_decision(id, request, &optimized, took.ms)?;
         let recorded = self.store.record_decision(decision.clone());
+        // What is stored of it, as it was handed back.
+        let evidence =
+            passages.iter().filter_map(|passage| material[passage.place].evidence.clone()).collect();
         let text: Vec<&str> = passages.iter().map(|passage| passage.text.as_str()).collect();
         let answer = Answer {
             text: text.join("\n\n"),
             found: !passages.is_empty(),
             citations: Vec::new(),
-            evidence: material.into_iter().filter_map(|material| material.evidence).collect(),
+            evidence,
             usage: Usage::default(),
             cost: Some(Money::ZERO),
             spent: Vec::new(),
@@ -262,7 +294,7 @@ impl Engine {
         Ok((recorded, SmallerContext { decision, passages, optimized, conflicts, cost }))
     }
 
-    fn brought(&self, id: RequestId, request: &ContextRequest) -> Result<Vec<Material>, EngineError> {
+    fn brought(&self, request: &ContextRequest) -> Result<Vec<Material>, EngineError> {
         let chunks: Vec<ChunkId> =
             request.passages.iter().filter_map(|(brought, _)| brought.chunk()).collect();
         let (stored, embeddings, asked) = match chunks.is_empty() {
@@ -288,8 +320,7 @@ impl Engine {
                 Brought::Chunk(chunk) => {
                     let embedding = embeddings.next().and_then(|(_, embedding)| embedding);
                     let found = stored.iter().find(|stored| stored.id == *chunk);
-                    let found =
-                        found.ok_or(EngineError::UnknownChunk { request: id, chunk: *chunk })?.clone();
+                    let found = found.ok_or(EngineError::NoSuchChunk(*chunk))?.clone();
                     Material {
                         title: found.title.clone(),
                         text: found.text.clone(),

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::judged::{is_judgement, settled_before, settled_with};
-use crate::{EngineError, related};
+use crate::{EngineError, context, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
 const SNAPSHOT: &str = "learned-5";
@@ -195,14 +195,19 @@ struct Questions {
 
 impl Questions {
     fn embedded(log: &[LoggedOutcome], embedder: &dyn Embedder) -> Result<Self, EngineError> {
-        let concerned = log.iter().filter(|logged| Shown::of(logged).testimony(logged).concerns_passages());
+        let concerned = log.iter().filter(|logged| Self::concerns(logged));
         let texts: Vec<&str> = concerned.map(|logged| logged.decision.query.as_str()).collect();
         Ok(Self { embeddings: embedder.embed(&texts)?.into_iter() })
     }
 
     /// The embedding of `logged`'s question, where it is needed. To be asked in the order of the log.
     fn next(&mut self, logged: &LoggedOutcome) -> Option<Embedding> {
-        if Shown::of(logged).testimony(logged).concerns_passages() { self.embeddings.next() } else { None }
+        if Self::concerns(logged) { self.embeddings.next() } else { None }
+    }
+
+    /// What was brought was chosen by somebody else, and says nothing of how passages are found.
+    fn concerns(logged: &LoggedOutcome) -> bool {
+        !context::is_of_context(&logged.decision) && Shown::of(logged).testimony(logged).concerns_passages()
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use burnish_cache::{Allowance, Draw, Promise, Standing};
 use burnish_learning::{Logistic, feature_value};
@@ -65,12 +66,12 @@ const GREETINGS: [(&str, &str); 6] = [
 pub(crate) struct Selective {
     settings: SelectiveSettings,
     state: Mutex<State>,
+    greetings: AtomicU64,
     behind: Arc<Semaphore>,
 }
 
 struct State {
     judge: QuotationJudge,
-    greetings: u64,
     tickets: HashMap<RequestId, (Signs, Draw)>,
     /// In the order in which they were served.
     served: VecDeque<RequestId>,
@@ -79,6 +80,8 @@ struct State {
 /// What a model's answer is to be compared with.
 pub(crate) struct Comparison {
     question: String,
+    /// How many passages were found for it; an answer that was given with others may bring more.
+    passages: usize,
     /// The quotation that might have been served; none is made beforehand as long as too little is known to serve any.
     quoted: Option<Quoted>,
 }
@@ -115,8 +118,13 @@ impl Selective {
                 }
             }
         }
-        let state = State { judge, greetings: 0, tickets: HashMap::new(), served: VecDeque::new() };
-        Ok(Self { settings, state: Mutex::new(state), behind: Arc::new(Semaphore::new(BEHIND)) })
+        let state = State { judge, tickets: HashMap::new(), served: VecDeque::new() };
+        Ok(Self {
+            settings,
+            state: Mutex::new(state),
+            greetings: AtomicU64::new(0),
+            behind: Arc::new(Semaphore::new(BEHIND)),
+        })
     }
 
     /// Learns from what somebody says of a quotation that was served in place of a model's answer.
@@ -194,8 +202,8 @@ impl State {
 impl Engine {
     /// What was answered without a model.
     pub fn selective(&self) -> SelectiveStanding {
-        let state = self.selective.state.lock();
-        SelectiveStanding { greetings: state.greetings, quotations: state.judge.standing() }
+        let greetings = self.selective.greetings.load(Ordering::Relaxed);
+        SelectiveStanding { greetings, quotations: self.selective.state.lock().judge.standing() }
     }
 
     /// Answers without the planned model where it is not needed; else hands the passages on, with what the model's answer is
@@ -212,7 +220,7 @@ impl Engine {
             return Ok(Prepared::Found(Box::new(retrieved), pending));
         }
         if let Some(reply) = greeting(&query.text) {
-            self.selective.state.lock().greetings += 1;
+            self.selective.greetings.fetch_add(1, Ordering::Relaxed);
             let choice = SelectiveChoice {
                 kind: SelectiveKind::Greeting,
                 support: 1.0,
@@ -224,31 +232,32 @@ impl Engine {
             let answering = self.spared(retrieved, extractive::said(reply.to_owned()), choice);
             return Ok(Prepared::Ready(Box::new(answering)));
         }
-        let question = query.text.clone();
-        if !self.selective.state.lock().judge.is_open() {
-            retrieved.comparison = Some(Box::new(Comparison { question, quoted: None }));
+        let (question, passages) = (query.text.clone(), retrieved.evidence.len());
+        // Whoever holds it learns just now, which may take a while.
+        let open = self.selective.state.try_lock().is_some_and(|state| state.judge.is_open());
+        if !open {
+            retrieved.comparison = Some(Box::new(Comparison { question, passages, quoted: None }));
             return Ok(Prepared::Found(Box::new(retrieved), pending));
         }
         let (evidence, features) = (retrieved.evidence.clone(), retrieved.decision.features.clone());
+        let id = retrieved.decision.id;
         let quoted = self.blocking(move |engine| {
             let quotation = engine.quotation(&question, &evidence)?;
             let signs = signs(&question, &features, &quotation);
-            Ok((question, quotation, signs))
+            let mut state = engine.selective.state.lock();
+            let draw = state.judge.draw(&signs, fastrand::f64());
+            if draw.serves() {
+                state.serve(id, signs, draw);
+            }
+            drop(state);
+            Ok((question, quotation, signs, draw))
         });
-        let (question, quotation, signs) = match quoted.await {
+        let (question, quotation, signs, draw) = match quoted.await {
             Ok(quoted) => quoted,
             Err(error) => {
                 tracing::warn!(%error, "asking the model, since nothing could be quoted");
                 return Ok(Prepared::Found(Box::new(retrieved), pending));
             }
-        };
-        let draw = {
-            let mut state = self.selective.state.lock();
-            let draw = state.judge.draw(&signs, fastrand::f64());
-            if draw.serves() {
-                state.serve(retrieved.decision.id, signs, draw);
-            }
-            draw
         };
         let served = draw.serves();
         let choice = SelectiveChoice {
@@ -263,7 +272,7 @@ impl Engine {
         }
         retrieved.selective = Some(choice);
         let quoted = Some(Quoted { quotation, signs, draw });
-        retrieved.comparison = Some(Box::new(Comparison { question, quoted }));
+        retrieved.comparison = Some(Box::new(Comparison { question, passages, quoted }));
         Ok(Prepared::Found(Box::new(retrieved), pending))
     }
 
@@ -284,6 +293,8 @@ impl Engine {
             && self.consults_documents(&plan.strategy)
             // A follow-up says half of what it asks, and instructions are for a model.
             && query.conversation.is_empty()
+            // A quotation is as long as it is.
+            && sampling.max_tokens.is_none()
             && sampling.passthrough.is_empty()
             && sampling.verbatim.is_empty()
             && !retrieved.evidence.is_empty()
@@ -335,11 +346,12 @@ impl Engine {
         features: &QueryFeatures,
         answer: &Answer,
     ) -> Result<(), EngineError> {
-        let Comparison { question, quoted } = comparison;
+        let Comparison { question, passages, quoted } = comparison;
         let (quotation, signs, draw) = match quoted {
             Some(Quoted { quotation, signs, draw }) => (quotation, signs, Some(draw)),
             None => {
-                let quotation = self.quotation(&question, &answer.evidence)?;
+                let found = answer.evidence.get(..passages).unwrap_or(&answer.evidence);
+                let quotation = self.quotation(&question, found)?;
                 let signs = signs(&question, features, &quotation);
                 (quotation, signs, None)
             }

@@ -39,7 +39,9 @@ pub(crate) fn run(context: &Context, args: &EvalBatchArgs) -> Result<()> {
         bail!("--garbled {garbled} is no share: give a number from 0 to 1");
     }
     let loaded = Dataset::load(dataset, split)?;
-    let config = eval::apart(context, dataset)?;
+    let mut config = eval::apart(context, dataset)?;
+    // The same is asked twice.
+    config.engine.cache.enabled = false;
     let embedder = parts::fitting_embedder(&config)?;
     let respondent = Arc::new(Respondent::new(Arc::clone(&embedder), *garbled, *seed));
     let models: Vec<Arc<dyn LanguageModel>> = vec![respondent.clone()];

@@ -81,6 +81,7 @@ pub(crate) fn read_json(text: &str, limits: &Limits, sink: &mut Sink<'_>) -> Res
     };
     match result {
         Err(error) if !elements.stopped => Err(Fault::malformed("JSON", error)),
+        Ok(()) if elements.number == 0 => Err(Fault::Empty),
         _ => Ok(()),
     }
 }

@@ -118,6 +118,14 @@ fn the_fixtures_are_good() {
     }
 }
 
+#[test]
+fn a_file_of_no_records_is_empty() {
+    for (name, text) in [("a.jsonl", "[]"), ("a.json", " [ ]\n"), ("a.jsonl", "\n\n")] {
+        let (documents, refused) = read(name, text.as_bytes());
+        assert!(documents.is_empty() && refused.len() == 1, "{name} {text:?}: {refused:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

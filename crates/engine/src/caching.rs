@@ -4,7 +4,7 @@
 //! An answer is shared where tenant, model, parameters, filter, prompts and conversation are the same, and it goes with
 //! the first passage that it rests on. A similar question's answer is served within [`burnish_cache::Guarantee`].
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::pipeline::{Retrieved, timing};
+use crate::tickets::Tickets;
 use crate::{
     AnswerEvent, AnswerSettings, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, log, prompt,
 };
@@ -41,8 +42,6 @@ const OFFERED: usize = 3;
 const SMALLEST_LIKENESS: f32 = 0.6;
 /// Two answers to one question are the same from this likeness on, if they name the same numbers and names.
 const AGREEMENT: f32 = 0.85;
-/// Served answers that may still be judged by whoever asked.
-const OPEN_TICKETS: usize = 4_096;
 
 /// Whether `decision` says how a question was answered anew, so that it counts for how that is best done.
 pub(crate) fn was_planned(decision: &Decision) -> bool {
@@ -90,9 +89,7 @@ struct File {
 struct State {
     answers: Answers,
     guarantee: Guarantee,
-    tickets: HashMap<RequestId, (u64, Ticket)>,
-    /// In the order in which they were served.
-    served: VecDeque<RequestId>,
+    tickets: Tickets<(u64, Ticket)>,
     lookups: u64,
     exact_hits: u64,
     /// Answers that were kept since the start.
@@ -172,8 +169,7 @@ impl Caching {
         let state = State {
             answers: Answers::new(settings.max_bytes, settings.lifetime_ms),
             guarantee: Guarantee::new(promise, dimensions, 0),
-            tickets: HashMap::new(),
-            served: VecDeque::new(),
+            tickets: Tickets::default(),
             lookups: 0,
             exact_hits: 0,
             kept: 0,
@@ -257,7 +253,7 @@ impl Caching {
     pub(crate) fn hear(&self, decision: &Decision, judgement: &Judgement) {
         let Some(right) = right(judgement) else { return };
         let mut state = self.state.lock();
-        if let Some((entry, ticket)) = state.tickets.remove(&decision.id) {
+        if let Some((entry, ticket)) = state.tickets.take(decision.id) {
             state.guarantee.learn(ticket, right);
             state.answers.judge(entry, right);
         }
@@ -493,14 +489,7 @@ impl Engine {
         let at = self.clock.now();
         let id = RequestId::from_parts(at.0, fastrand::u128(..));
         if let Some(ticket) = ticket {
-            let mut state = self.caching.state.lock();
-            state.tickets.insert(id, ticket);
-            state.served.push_back(id);
-            if state.served.len() > OPEN_TICKETS
-                && let Some(oldest) = state.served.pop_front()
-            {
-                state.tickets.remove(&oldest);
-            }
+            self.caching.state.lock().tickets.keep(id, ticket);
         }
         let plan = Plan {
             strategy: Strategy::new(POLICY),

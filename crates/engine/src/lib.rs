@@ -25,6 +25,7 @@ mod selective;
 mod settings;
 mod spending;
 mod support;
+mod tickets;
 mod writing;
 
 use std::sync::Arc;

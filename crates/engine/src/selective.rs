@@ -6,7 +6,6 @@
 //! ([`Allowance`]). A comparison is an outcome of the log, from which a later process learns again; the promise is each
 //! process's own.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +23,7 @@ use crate::caching::{Pending, Prepared, right};
 use crate::extractive::{self, Quotation};
 use crate::pipeline::Retrieved;
 use crate::support::{covers, mentioned};
+use crate::tickets::Tickets;
 use crate::{Answering, Engine, EngineError, Pinned, Sampling, SelectiveSettings, log, prompt};
 
 const SIGNS: usize = 16;
@@ -38,8 +38,6 @@ const LARGEST_WEIGHT: f64 = 4.0;
 const REMEMBERED: u64 = 20_000;
 /// Comparisons that may be behind; an answer that comes then goes without.
 const BEHIND: usize = 32;
-/// Quotations that may still be judged by whoever asked.
-const OPEN_TICKETS: usize = 4_096;
 /// Words that a greeting may have; of a text with more no further ones are looked at.
 const GREETING_WORDS: usize = 4;
 
@@ -72,9 +70,7 @@ pub(crate) struct Selective {
 
 struct State {
     judge: QuotationJudge,
-    tickets: HashMap<RequestId, (Signs, Draw)>,
-    /// In the order in which they were served.
-    served: VecDeque<RequestId>,
+    tickets: Tickets<(Signs, Draw)>,
 }
 
 /// What a model's answer is to be compared with.
@@ -118,7 +114,7 @@ impl Selective {
                 }
             }
         }
-        let state = State { judge, tickets: HashMap::new(), served: VecDeque::new() };
+        let state = State { judge, tickets: Tickets::default() };
         Ok(Self {
             settings,
             state: Mutex::new(state),
@@ -131,7 +127,7 @@ impl Selective {
     pub(crate) fn hear(&self, request: RequestId, judgement: &Judgement) {
         let Some(right) = right(judgement) else { return };
         let mut state = self.state.lock();
-        if let Some((signs, draw)) = state.tickets.remove(&request) {
+        if let Some((signs, draw)) = state.tickets.take(request) {
             state.judge.settle(signs, &draw, right);
         }
     }
@@ -187,18 +183,6 @@ impl QuotationJudge {
     }
 }
 
-impl State {
-    fn serve(&mut self, request: RequestId, signs: Signs, draw: Draw) {
-        self.tickets.insert(request, (signs, draw));
-        self.served.push_back(request);
-        if self.served.len() > OPEN_TICKETS
-            && let Some(oldest) = self.served.pop_front()
-        {
-            self.tickets.remove(&oldest);
-        }
-    }
-}
-
 impl Engine {
     /// What was answered without a model.
     pub fn selective(&self) -> SelectiveStanding {
@@ -247,7 +231,7 @@ impl Engine {
             let mut state = engine.selective.state.lock();
             let draw = state.judge.draw(&signs, fastrand::f64());
             if draw.serves() {
-                state.serve(id, signs, draw);
+                state.tickets.keep(id, (signs, draw));
             }
             drop(state);
             Ok((question, quotation, signs, draw))

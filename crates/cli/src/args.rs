@@ -66,9 +66,9 @@ pub(crate) enum Command {
         /// Who answers: a configured model's name, or `extractive`.
         #[arg(long, short, value_name = "NAME")]
         model: Option<String>,
-        /// How many passages.
-        #[arg(long, short = 'k', default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
-        top_k: u16,
+        /// How many passages; without it 8, or what the planner chooses.
+        #[arg(long, short = 'k', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        top_k: Option<u16>,
     },
     /// Find passages like a passage or a document, or like what a person found good.
     Related(RelatedArgs),

@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             ask::search(&context, &query, strategy, usize::from(top_k), &filter)
         }
         Command::Ask { query, strategy, model, top_k } => {
-            ask::run(&context, &query, strategy, model, usize::from(top_k))
+            ask::run(&context, &query, strategy, model, top_k.map(usize::from))
         }
         Command::Related(args) => related::run(&context, args),
         Command::Serve { .. } => serve::run(&context),

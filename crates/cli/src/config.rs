@@ -92,6 +92,9 @@ struct RawEmbedding {
 struct RawPlanner {
     strategies: Vec<String>,
     baseline: String,
+    models: Vec<String>,
+    depths: Vec<usize>,
+    reductions: Vec<f64>,
     policy: String,
     half_life_days: f64,
 }
@@ -406,11 +409,16 @@ fn validate(raw: Raw) -> Result<Config> {
             chunking.overlap_tokens
         );
     }
+    let models = models.into_iter().map(models::validate).collect::<Result<Vec<_>>>()?;
+    check_models(&planner, &models)?;
     let engine = EngineSettings {
         data: store.data,
         planner: PlannerSettings {
             strategies: planner.strategies,
             baseline: Some(planner.baseline).filter(|name| !name.is_empty()),
+            models: planner.models,
+            depths: planner.depths,
+            reductions: planner.reductions,
             policy: planner.policy,
             half_life_days: Some(planner.half_life_days).filter(|days| *days > 0.0),
         },
@@ -462,7 +470,6 @@ fn validate(raw: Raw) -> Result<Config> {
         host_names: server.host_names,
         ..ServerSettings::default()
     };
-    let models = models.into_iter().map(models::validate).collect::<Result<Vec<_>>>()?;
     let mut names = BTreeSet::new();
     if let Some(twice) = models.iter().find(|model| !names.insert(model.name.as_str())) {
         bail!("models: two are called `{}`; give one of them another name", twice.name);
@@ -503,7 +510,24 @@ fn check_planner(planner: &RawPlanner) -> Result<()> {
         false => Err(anyhow!("planner.{key}: `{name}` is no strategy; there are: {}", known.join(", "))),
     };
     planner.strategies.iter().try_for_each(|name| check("strategies", name))?;
-    Some(&planner.baseline).filter(|name| !name.is_empty()).map_or(Ok(()), |name| check("baseline", name))
+    Some(&planner.baseline).filter(|name| !name.is_empty()).map_or(Ok(()), |name| check("baseline", name))?;
+    for depth in &planner.depths {
+        within("planner.depths", *depth as f64, 1.0, 1_000.0)?;
+    }
+    for share in &planner.reductions {
+        within("planner.reductions", *share, 0.0, 0.95)?;
+    }
+    Ok(())
+}
+
+/// A planner that chooses from models that there are.
+fn check_models(planner: &RawPlanner, models: &[ModelSettings]) -> Result<()> {
+    let known: Vec<&str> =
+        models.iter().map(|model| model.name.as_str()).chain([burnish_engine::EXTRACTIVE]).collect();
+    match planner.models.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => bail!("planner.models: `{name}` is no model; there are: {}", known.join(", ")),
+        None => Ok(()),
+    }
 }
 
 fn within(setting: &str, value: f64, low: f64, high: f64) -> Result<()> {
@@ -568,6 +592,9 @@ mod tests {
             ("[planner]\npolicy = \"conservative:2\"", "planner.policy"),
             ("[planner]\nstrategies = [\"hybrid\", \"magic\"]", "planner.strategies: `magic`"),
             ("[planner]\nbaseline = \"magic\"", "planner.baseline: `magic`"),
+            ("[planner]\nmodels = [\"magic\"]", "planner.models: `magic`"),
+            ("[planner]\ndepths = [5, 0]", "planner.depths: 0"),
+            ("[planner]\nreductions = [0.5, 1.0]", "planner.reductions: 1"),
             ("[chunking]\nmin_tokens = 500", "chunking.min_tokens"),
             ("[embedding]\nkind = \"cloud\"", "embedding.kind"),
             ("[[models]]\nname = \"burnish\"\nurl = \"http://x\"\nmodel = \"m\"", "burnish"),

@@ -6,13 +6,15 @@ use std::time::Instant;
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel,
     ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Parameters, Query, Recorded, SelectiveChoice,
-    Spending, Stage, StageTiming,
+    Spending, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::caching::{Pending, Prepared, StandIn};
+use crate::combinations::input_tokens;
+use crate::expenses::Use;
 use crate::extractive::Quotation;
 use crate::pipeline::{Retrieved, timing};
 use crate::selective::Comparison;
@@ -73,6 +75,8 @@ pub(crate) struct Ending {
     consulted: bool,
     /// Whether somebody else than the plan says how long the answer may be.
     limited: bool,
+    /// Characters of the question and what was said before it, where a model is asked it alone.
+    chars: Option<usize>,
     /// Why passages were not found as planned, where they were not.
     degraded: Option<String>,
     /// What finding the passages took of a model.
@@ -107,6 +111,7 @@ impl Ending {
             consulted: strategy.is_none_or(|strategy| engine.consults_documents(strategy)),
             // Of several answers at once nobody knows how long each would have been.
             limited: true,
+            chars: None,
             engine: Arc::clone(engine),
             decision,
             recorded,
@@ -143,6 +148,16 @@ struct Begun {
     degraded: Option<String>,
 }
 
+/// What a model is shown.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    evidence: &'a [Evidence],
+    /// The most tokens of it.
+    context_tokens: u32,
+    /// The share that is left out.
+    reduction: f64,
+}
+
 impl Engine {
     /// Answers a question from the documents.
     pub async fn answer(
@@ -175,14 +190,17 @@ impl Engine {
         let answerer = plan.map_or(Answerer::Extractive, |plan| plan.answerer.clone());
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
         let suggested = plan.and_then(|plan| plan.parameters);
+        let reduction = plan.map_or(0.0, |plan| plan.reduction);
         let mut ending = Ending::new(self, retrieved, pending);
         let consulted = ending.consulted;
+        ending.chars = Some(asked.chars());
         let names = ["max_tokens", "max_completion_tokens"];
         ending.limited = sampling.max_tokens.is_some()
             || names.iter().any(|name| sampling.passthrough.contains_key(*name));
         let events = match self.model_of(&answerer) {
             Some(model) if !evidence.is_empty() || !consulted => {
-                let passages = consulted.then_some((evidence.as_slice(), context_tokens));
+                let shown = Shown { evidence: &evidence, context_tokens, reduction };
+                let passages = consulted.then_some(shown);
                 match self.begin(model.as_ref(), &asked, passages, sampling, suggested).await {
                     Ok(Begun { words, shown, degraded }) => {
                         ending.shown = shown;
@@ -226,16 +244,16 @@ impl Engine {
         &self,
         model: &dyn LanguageModel,
         asked: &Query,
-        passages: Option<(&[Evidence], u32)>,
+        passages: Option<Shown<'_>>,
         sampling: Sampling,
         suggested: Option<Parameters>,
     ) -> Result<Begun, Vain> {
-        let mut budget = passages.map_or(0, |(_, tokens)| tokens);
+        let mut budget = passages.map_or(0, |passages| passages.context_tokens);
         let mut halvings = 0;
         let mut earlier = Vec::new();
         loop {
-            let context = passages.map(|(evidence, _)| {
-                self.context(&asked.text, evidence, budget, self.settings.answer.context_reduction)
+            let context = passages.map(|Shown { evidence, reduction, .. }| {
+                self.context(&asked.text, evidence, budget, reduction)
             });
             let messages = match &context {
                 Some(context) => prompt::messages(asked, context),
@@ -281,6 +299,23 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Takes note of what the answer took of the model that was planned.
+    fn observe_use(&self, decision: &Decision, answer: &Answer, chars: usize, usage: Usage) {
+        let Some(plan) = decision.choice().map(|choice| &choice.plan) else { return };
+        let Answerer::Model(name) = &plan.answerer else { return };
+        if answer.spent.last().is_none_or(|spending| spending.model != *name) {
+            return;
+        }
+        let generating = answer.timings.iter().filter(|timing| timing.stage == Stage::Generate);
+        let expected = input_tokens(plan.depth, plan.reduction, plan.context_tokens, chars);
+        let used = Use {
+            latency_ms: generating.map(|timing| timing.ms).sum(),
+            input_ratio: usage.input_tokens as f64 / expected,
+            output_tokens: usage.output_tokens as f64,
+        };
+        self.learned.observe_use(name, used);
     }
 
     /// An answer without a model. Where not even that can be had, a plain apology.
@@ -458,13 +493,17 @@ fn written(text: String, ending: &Ending) -> Written {
 pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEvent, EngineError> {
     let (consulted, limited) = (ending.consulted, ending.limited);
     // Without what finding the passages took.
-    let wrote = if written.origin.is_plan() { written.spent.usage.output_tokens } else { 0 };
+    let usage = if written.origin.is_plan() { written.spent.usage } else { Usage::default() };
+    let chars = ending.chars;
     let Closed { engine, decision, recorded, pending, comparison, answer } = close(ending, written);
     recorded.durable.await?;
     // Under way once called; whoever reads the decision waits for it.
     drop(engine.store.record_answer(decision.id, answer.clone()));
     if !limited {
-        engine.lengths.observe(&decision.features, wrote, &answer.finish_reason);
+        engine.lengths.observe(&decision.features, usage.output_tokens, &answer.finish_reason);
+    }
+    if let Some(chars) = chars.filter(|_| answer.degraded.is_none() && usage != Usage::default()) {
+        engine.observe_use(&decision, &answer, chars, usage);
     }
     if answer.origin.is_plan()
         && let Some(value) = support(&answer)
@@ -476,7 +515,8 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
     if let Some(comparison) = comparison {
         engine.compare(*comparison, &decision, &answer);
     }
-    if let Some(pending) = pending {
+    let wrote = decision.choice().is_some_and(|choice| matches!(choice.plan.answerer, Answerer::Model(_)));
+    if let Some(pending) = pending.filter(|_| wrote) {
         engine.keep(*pending, decision.id, &answer, consulted);
     }
     Ok(AnswerEvent::Done(Box::new(answer)))

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 use crate::pipeline::{Retrieved, timing};
 use crate::tickets::Tickets;
 use crate::{
-    AnswerEvent, AnswerSettings, Answering, CacheSettings, Engine, EngineError, Pinned, Sampling, log, prompt,
+    AnswerEvent, Answering, CacheSettings, Engine, EngineError, EngineSettings, Pinned, Sampling, log, prompt,
 };
 
 /// The policy and the strategy of a decision that a kept answer serves.
@@ -159,12 +159,9 @@ enum Lookup {
 }
 
 impl Caching {
-    pub(crate) fn new(
-        settings: CacheSettings,
-        answer: &AnswerSettings,
-        dimensions: usize,
-        data: &Path,
-    ) -> Self {
+    pub(crate) fn new(settings: &EngineSettings, dimensions: usize) -> Self {
+        let EngineSettings { data, planner, answer, cache: settings, .. } = settings;
+        let settings = *settings;
         let promise = Promise { delta: settings.delta, ..Promise::default() };
         let state = State {
             answers: Answers::new(settings.max_bytes, settings.lifetime_ms),
@@ -176,7 +173,14 @@ impl Caching {
         };
         Self {
             settings,
-            context: format!("{} {} {:?}", answer.context_tokens, answer.context_reduction, answer.order),
+            context: format!(
+                "{} {} {:?} {:?} {:?}",
+                answer.context_tokens,
+                answer.context_reduction,
+                answer.order,
+                planner.depths,
+                planner.reductions
+            ),
             prompts: prompt::fingerprint(),
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
@@ -274,7 +278,13 @@ impl Caching {
     }
 
     /// Everything but the question that an answer depends on.
-    fn scope(&self, query: &Query, model: &dyn LanguageModel, pinned: &Pinned, sampling: &Sampling) -> Scope {
+    fn scope(
+        &self,
+        query: &Query,
+        models: &[&dyn LanguageModel],
+        pinned: &Pinned,
+        sampling: &Sampling,
+    ) -> Scope {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.prompts.as_bytes());
         let user = &query.user;
@@ -285,14 +295,16 @@ impl Caching {
         };
         part(format!("{:?}", user.tenant));
         part(format!("{:?}", user.attributes));
-        part(model.name().to_owned());
-        part(model.fingerprint());
-        part(format!("{:?}", pinned.strategy));
+        for model in models {
+            part(model.name().to_owned());
+            part(model.fingerprint());
+        }
+        part(format!("{:?} {:?}", pinned.strategy, pinned.depth));
         // Whoever waits for the whole and whoever watches it come are told the same.
         part(format!("{:?}", Sampling { whole: false, ..sampling.clone() }));
         part(format!("{:?}", query.filter));
         part(format!("{} {}", query.top_k, query.target_quality));
-        part(format!("{:?} {}", query.budget, self.context));
+        part(format!("{:?} {:?} {}", query.budget, query.latency_budget_ms, self.context));
         for message in &query.conversation {
             part(format!("{:?}", message.role));
             part(message.content.clone());
@@ -351,8 +363,8 @@ impl Engine {
         pinned: &Pinned,
         sampling: &Sampling,
     ) -> Result<Prepared, EngineError> {
-        let answerer = self.answerer(pinned.answerer.as_ref())?;
-        let pending = match self.look_up(query, answerer, pinned, sampling).await {
+        self.check_pinned(pinned)?;
+        let pending = match self.look_up(query, pinned, sampling).await {
             Lookup::Hit(answering) => return Ok(Prepared::Ready(answering)),
             Lookup::Miss(pending) => pending,
         };
@@ -362,22 +374,17 @@ impl Engine {
     }
 
     /// Serves the request from the cache, or says what is to be kept of the answer to come.
-    async fn look_up(
-        self: &Arc<Self>,
-        query: &Query,
-        answerer: Answerer,
-        pinned: &Pinned,
-        sampling: &Sampling,
-    ) -> Lookup {
+    async fn look_up(self: &Arc<Self>, query: &Query, pinned: &Pinned, sampling: &Sampling) -> Lookup {
         let settings = &self.caching.settings;
         // What a model says beside text, such as calls of tools, is not kept.
         let plain = sampling.passthrough.is_empty() && sampling.verbatim.is_empty();
-        if !settings.enabled || !matches!(answerer, Answerer::Model(_)) || pinned.fresh || !plain {
+        let models = self.models_for(pinned);
+        if !settings.enabled || models.is_empty() || pinned.fresh || !plain {
             return Lookup::Miss(None);
         }
-        let Some(model) = self.model_of(&answerer) else { return Lookup::Miss(None) };
+        let answerer = Answerer::Model(models[0].name().to_owned());
         let generation = Generation(self.caching.generation.load(Ordering::SeqCst));
-        let scope = self.caching.scope(query, model.as_ref(), pinned, sampling);
+        let scope = self.caching.scope(query, &models, pinned, sampling);
         let pending = Box::new(Pending {
             key: key(&scope, &query.text, generation),
             scope,
@@ -491,10 +498,14 @@ impl Engine {
         if let Some(ticket) = ticket {
             self.caching.state.lock().tickets.keep(id, ticket);
         }
+        // Of several that might have answered, the one that did.
+        let wrote = answer.spent.last().map(|spending| Answerer::Model(spending.model.clone()));
+        let answerer = wrote.unwrap_or(answerer);
         let plan = Plan {
             strategy: Strategy::new(POLICY),
             depth: query.top_k,
             context_tokens: self.settings.answer.context_tokens,
+            reduction: 0.0,
             answerer,
             parameters: None,
         };
@@ -502,6 +513,7 @@ impl Engine {
         let prediction = Prediction {
             quality: 1.0 - choice.risk,
             quality_deviation: 0.0,
+            added: 0.0,
             latency_ms: took.ms,
             cost: Money::ZERO,
             outcomes: 0,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use burnish_learning::selection::HOLDBACK;
 use burnish_learning::trees::{BoostedTrees, Challenge, ChallengeRow, ChallengeSettings, challenge, train};
 use burnish_learning::{Arm, Comparison, ComparisonSettings, FeatureVector, Verdict};
-use burnish_types::{LoggedOutcome, Store, Timestamp, fnv1a};
+use burnish_types::{Candidate, LoggedOutcome, Store, Timestamp, fnv1a};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -424,22 +424,21 @@ fn comparison(rounds: i32) -> Comparison {
 
 fn row(logged: &LoggedOutcome) -> Option<ChallengeRow> {
     let decision = &logged.decision;
-    if !related::is_of_question(decision) || decision.choice().is_none() {
-        return None;
-    }
+    let choice = decision.choice().filter(|_| related::is_of_question(decision))?;
     let settled = settled_with(logged).filter(is_judgement)?;
     let question = decision.query.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
-    let option = |candidate: &burnish_types::Candidate| {
-        (candidate.plan.strategy.to_string(), candidate.prediction.latency_ms, candidate.propensity)
+    let (strategies, chosen) = decision.strategies();
+    let option = |(candidate, propensity): (&Candidate, f64)| {
+        (candidate.plan.strategy.to_string(), candidate.prediction.latency_ms, propensity)
     };
     Some(ChallengeRow {
         question: fnv1a(question.as_bytes()),
         at: decision.at,
         x: FeatureVector::new(&decision.features),
-        options: decision.candidates.iter().map(option).collect(),
-        chosen: decision.chosen,
+        options: strategies.into_iter().map(option).collect(),
+        chosen,
         drawn: decision.policy != PINNED,
-        quality: settled.quality,
+        quality: settled.quality - choice.prediction.added,
         trust: settled.trust,
     })
 }

@@ -12,13 +12,12 @@ use burnish_types::{
     Prediction, Query, Recorded, RequestId, Stage, Strategy, Usage, VectorIndex, dot,
 };
 
+use crate::combinations::GIVEN;
 use crate::pipeline::timing;
 use crate::{ContextOrder, Engine, EngineError};
 
 /// The policy of a decision that is about a context that the caller brought.
 const POLICY: &str = "context";
-/// Its strategy: the passages were given.
-const STRATEGY: &str = "given";
 /// How often less is asked for where what was left turns out to be too much.
 const MOST_FITTINGS: usize = 4;
 /// What a passage without a score loses against the one before it.
@@ -224,10 +223,7 @@ impl Engine {
         let at = self.clock.now();
         let id = RequestId::from_parts(at.0, fastrand::u128(..));
         let price = match &request.model {
-            Some(name) => {
-                let model = self.model_of(&self.answerer(Some(&Answerer::Model(name.clone())))?);
-                model.and_then(|model| model.price())
-            }
+            Some(name) => self.known_model(name)?.price(),
             None => None,
         };
         let material = self.brought(request)?;
@@ -353,14 +349,21 @@ impl Engine {
     ) -> Result<Decision, EngineError> {
         let query = &request.query;
         let plan = Plan {
-            strategy: Strategy::new(STRATEGY),
+            strategy: Strategy::new(GIVEN),
             depth: request.passages.len(),
             context_tokens: u32::try_from(optimized.optimized).unwrap_or(u32::MAX),
+            reduction: 1.0 - optimized.optimized as f64 / optimized.original.max(1) as f64,
             answerer: Answerer::Passages,
             parameters: None,
         };
-        let prediction =
-            Prediction { quality: 1.0, quality_deviation: 0.0, latency_ms, cost: Money::ZERO, outcomes: 0 };
+        let prediction = Prediction {
+            quality: 1.0,
+            quality_deviation: 0.0,
+            added: 0.0,
+            latency_ms,
+            cost: Money::ZERO,
+            outcomes: 0,
+        };
         Ok(Decision {
             id,
             at: self.clock.now(),

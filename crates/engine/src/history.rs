@@ -200,8 +200,11 @@ fn band(value: f64, [low, high]: [f64; 2], [below, between, above]: [&'static st
 }
 
 fn propensities(decision: &Decision) -> Vec<(Strategy, f64)> {
-    let candidates = decision.candidates.iter();
-    candidates.map(|candidate| (candidate.plan.strategy.clone(), candidate.propensity)).collect()
+    let (strategies, _) = decision.strategies();
+    strategies
+        .into_iter()
+        .map(|(candidate, propensity)| (candidate.plan.strategy.clone(), propensity))
+        .collect()
 }
 
 fn series(judged: &[Judged]) -> Vec<Bucket> {

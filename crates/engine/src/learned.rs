@@ -1,54 +1,44 @@
 //! What is learned: a fold over the outcome log, kept in memory, written down now and then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use burnish_learning::joint::Effects;
 use burnish_learning::learner::{DriftEvent, Learner};
 use burnish_learning::policies::Ledger;
 use burnish_learning::selection::{self, LABEL_WEIGHT};
 use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony};
-use burnish_types::{
-    ChunkId, Embedder, Embedding, LoggedOutcome, Money, Query, Store, Strategy, UserContext,
-};
+use burnish_types::{ChunkId, Embedder, Embedding, LoggedOutcome, Query, Store, Strategy, UserContext};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
+use crate::combinations::Combinations;
+use crate::expenses::{Expense, Expenses, Use};
 use crate::judged::{is_judgement, settled_before, settled_with};
-use crate::{EngineError, context, related};
+use crate::{EngineError, context, planner, plans, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
-const SNAPSHOT: &str = "learned-5";
+const SNAPSHOT: &str = "learned-6";
 const FOLD_STEP: usize = 1_000;
 /// Outcomes after which a snapshot is written, which bounds the work of a start after a crash.
 const SNAPSHOT_STEP: u64 = 500;
-/// A request's expense counts as much as this share of all before it, so that the mean follows the machine.
-const EXPENSE_STEP: f64 = 0.05;
 /// Drift events that are remembered.
 const MOST_EVENTS: usize = 100;
 
 /// What is learned, with the place in the log that it is folded up to.
 pub(crate) struct Learned {
     half_life_days: Option<f64>,
+    combinations: Arc<Combinations>,
     fold: RwLock<Fold>,
-    expenses: Mutex<BTreeMap<Strategy, Expense>>,
+    expenses: Mutex<Expenses>,
 }
 
-/// What finding passages with a strategy takes, as a running mean.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Expense {
-    pub(crate) latency_ms: f64,
-    /// Of the language model that it asks.
-    pub(crate) cost_usd: f64,
-}
-
-impl Expense {
-    pub(crate) fn new(latency_ms: f64, cost: Money) -> Self {
-        Self { latency_ms, cost_usd: cost.micros() as f64 / 1e6 }
-    }
-
-    /// In whole micro-units, rounded up.
-    pub(crate) fn cost(&self) -> Money {
-        Money::from_micros((self.cost_usd * 1e6).ceil() as u64)
-    }
+/// What is known, as whoever decides looks at it.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) learner: &'a Learner,
+    pub(crate) effects: &'a Effects,
+    pub(crate) expenses: &'a Expenses,
 }
 
 /// What a fold means for the policy that decides.
@@ -71,7 +61,9 @@ pub(crate) struct Account {
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
     learner: Vec<u8>,
+    effects: Vec<u8>,
     memory: Vec<u8>,
+    expenses: Expenses,
     events: Vec<DriftEvent>,
     account: Account,
 }
@@ -80,29 +72,50 @@ struct Fold {
     position: u64,
     written: u64,
     learner: Learner,
+    effects: Effects,
+    combinations: Arc<Combinations>,
     memory: Memory,
     /// Oldest first.
     events: Vec<DriftEvent>,
 }
 
 impl Fold {
-    fn new(half_life_days: Option<f64>) -> Self {
-        let learner = Learner::new(selection::settings(half_life_days), selection::prior());
-        Self { position: 0, written: 0, learner, memory: Memory::default(), events: Vec::new() }
+    fn new(half_life_days: Option<f64>, combinations: &Arc<Combinations>) -> Self {
+        Self {
+            position: 0,
+            written: 0,
+            learner: Learner::new(selection::settings(half_life_days), selection::prior()),
+            effects: Effects::new(combinations.space().clone(), FeatureVector::LENGTH),
+            combinations: Arc::clone(combinations),
+            memory: Memory::default(),
+            events: Vec::new(),
+        }
     }
 
-    /// The last snapshot; nothing where there is none.
-    fn read(store: &dyn Store, half_life_days: Option<f64>) -> Result<(Self, Account), EngineError> {
-        let nothing = || (Self::new(half_life_days), Account::default());
+    /// The last snapshot; nothing where there is none, or where there are other things to choose from now.
+    fn read(
+        store: &dyn Store,
+        half_life_days: Option<f64>,
+        combinations: &Arc<Combinations>,
+    ) -> Result<(Self, Account, Expenses), EngineError> {
+        let nothing = || (Self::new(half_life_days, combinations), Account::default(), Expenses::default());
         let Some((position, bytes)) = store.snapshot(SNAPSHOT)? else { return Ok(nothing()) };
         let settings = selection::settings(half_life_days);
-        let known = postcard::from_bytes(&bytes).ok().and_then(|snapshot: Snapshot| {
-            let learner = Learner::from_bytes(settings, selection::prior(), &snapshot.learner)?;
-            let memory = Memory::from_bytes(&snapshot.memory)?;
-            let fold = Self { position, written: position, learner, memory, events: snapshot.events };
-            Some((fold, snapshot.account))
-        });
-        Ok(known.unwrap_or_else(nothing))
+        let Ok(snapshot) = postcard::from_bytes::<Snapshot>(&bytes) else { return Ok(nothing()) };
+        let Snapshot { learner, effects, memory, events, expenses, account } = snapshot;
+        let known = || {
+            let learner = Learner::from_bytes(settings, selection::prior(), &learner)?;
+            let space = combinations.space().clone();
+            let effects = Effects::from_bytes(space, FeatureVector::LENGTH, &effects)?;
+            let memory = Memory::from_bytes(&memory)?;
+            let combinations = Arc::clone(combinations);
+            Some(Self { position, written: position, learner, effects, combinations, memory, events })
+        };
+        Ok(match known() {
+            Some(fold) => (fold, account, expenses),
+            // What things take is measured, and not in the log; and decisions count as they did.
+            None => (Self::new(half_life_days, combinations), Account::default(), expenses),
+        })
     }
 
     /// Folds in everything of the log that is not in yet.
@@ -127,8 +140,8 @@ impl Fold {
     /// What all reports on the request say together takes the place of what they said before.
     fn learn(&mut self, logged: &LoggedOutcome, heard: &mut Heard) {
         // What is found related says nothing of how questions are best answered.
-        let of_question = related::is_of_question(&logged.decision);
-        let Some(choice) = logged.decision.choice().filter(|_| of_question) else { return };
+        let chosen = planner::was_chosen(&logged.decision);
+        let Some(choice) = logged.decision.choice().filter(|_| chosen) else { return };
         let (before, after) = (settled_before(logged), settled_with(logged));
         if before == after {
             return;
@@ -136,22 +149,56 @@ impl Fold {
         let arm = choice.plan.strategy.as_str();
         let x = FeatureVector::new(&logged.decision.features);
         let at = logged.decision.at;
+        // What its other parts were expected to add is not the strategy's own.
+        let added = choice.prediction.added;
         if let Some(Settled { quality, trust }) = before {
-            self.learner.take_back(arm, x.as_slice(), quality, trust * LABEL_WEIGHT, at);
+            self.learner.take_back(arm, x.as_slice(), quality - added, trust * LABEL_WEIGHT, at);
         }
+        // One request is one outcome to the tests for change: the first word on it that says something.
+        let is_first = after.as_ref().is_some_and(is_judgement) && !before.as_ref().is_some_and(is_judgement);
         if let Some(Settled { quality, trust }) = after {
-            // One request is one outcome to the test for drift: the first word on it that says something.
-            let weight = trust * LABEL_WEIGHT;
-            if after.as_ref().is_some_and(is_judgement) && !before.as_ref().is_some_and(is_judgement) {
-                let event = self.learner.observe(arm, x.as_slice(), quality, weight, at);
+            let (alone, weight) = (quality - added, trust * LABEL_WEIGHT);
+            if is_first && added == 0.0 {
+                let event = self.learner.observe(arm, x.as_slice(), alone, weight, at);
                 event.into_iter().for_each(|event| self.take_note(event, heard));
             } else {
-                self.learner.revise(arm, x.as_slice(), quality, weight, at);
+                self.learner.revise(arm, x.as_slice(), alone, weight, at);
             }
         }
+        let settled = [before, after];
+        if let Some(combination) = self.combinations.of(&choice.plan) {
+            self.learn_effects(&combination, x.as_slice(), settled, is_first, heard);
+        }
+        let [before, after] = settled;
         if logged.decision.charge > 0.0 {
             let quality = |settled: Option<Settled>| settled.map_or(0.0, |settled| settled.quality);
             heard.returned += quality(after) - quality(before);
+        }
+    }
+
+    fn learn_effects(
+        &mut self,
+        combination: &[u16],
+        x: &[f64],
+        [before, after]: [Option<Settled>; 2],
+        is_first: bool,
+        heard: &mut Heard,
+    ) {
+        if self.combinations.space().has_one_part() {
+            return;
+        }
+        if let Some(Settled { quality, trust }) = before {
+            self.effects.take_back(combination, x, quality, trust);
+        }
+        let Some(Settled { quality, trust }) = after else { return };
+        if !is_first {
+            return self.effects.revise(combination, x, quality, trust);
+        }
+        if let Some((part, option)) = self.effects.observe(combination, x, quality, trust) {
+            let part = &self.combinations.space().parts()[part];
+            let option = part.options.get(usize::from(option)).map(String::as_str).unwrap_or_default();
+            tracing::info!(part = %part.name, option, "outcomes have changed: trying it anew");
+            heard.drifted = true;
         }
     }
 
@@ -173,10 +220,12 @@ impl Fold {
         Ok(())
     }
 
-    fn write(&mut self, store: &dyn Store, account: Account) -> Result<(), EngineError> {
+    fn write(&mut self, store: &dyn Store, account: Account, expenses: Expenses) -> Result<(), EngineError> {
         let snapshot = Snapshot {
             learner: self.learner.to_bytes(),
+            effects: self.effects.to_bytes(),
             memory: self.memory.to_bytes(),
+            expenses,
             events: self.events.clone(),
             account,
         };
@@ -207,7 +256,8 @@ impl Questions {
 
     /// What was brought was chosen by somebody else, and says nothing of how passages are found.
     fn concerns(logged: &LoggedOutcome) -> bool {
-        !context::is_of_context(&logged.decision) && Shown::of(logged).testimony(logged).concerns_passages()
+        let brought = context::is_of_context(&logged.decision) || plans::is_of_route(&logged.decision);
+        !brought && Shown::of(logged).testimony(logged).concerns_passages()
     }
 }
 
@@ -255,11 +305,13 @@ impl Learned {
         store: &dyn Store,
         embedder: &dyn Embedder,
         half_life_days: Option<f64>,
+        combinations: Arc<Combinations>,
     ) -> Result<(Self, Account, Heard), EngineError> {
-        let (mut fold, account) = Fold::read(store, half_life_days)?;
+        let (mut fold, account, expenses) = Fold::read(store, half_life_days, &combinations)?;
         let heard = fold.catch_up(store, embedder)?;
         fold.forget_the_gone(store)?;
-        Ok((Self { half_life_days, fold: RwLock::new(fold), expenses: Mutex::default() }, account, heard))
+        let (fold, expenses) = (RwLock::new(fold), Mutex::new(expenses));
+        Ok((Self { half_life_days, combinations, fold, expenses }, account, heard))
     }
 
     /// Folds in what came since, and writes a snapshot where much came.
@@ -272,7 +324,7 @@ impl Learned {
         let mut fold = self.fold.write();
         let heard = fold.catch_up(store, embedder)?;
         if fold.position >= fold.written + SNAPSHOT_STEP {
-            fold.write(store, account())?;
+            fold.write(store, account(), self.expenses())?;
         }
         Ok(heard)
     }
@@ -281,7 +333,7 @@ impl Learned {
     pub(crate) fn fold_anew(&self, store: &dyn Store, embedder: &dyn Embedder) -> Result<(), EngineError> {
         // Held meanwhile, so that nothing is folded into a state that is about to go.
         let mut fold = self.fold.write();
-        let mut anew = Fold::new(self.half_life_days);
+        let mut anew = Fold::new(self.half_life_days, &self.combinations);
         anew.catch_up(store, embedder)?;
         anew.forget_the_gone(store)?;
         *fold = anew;
@@ -289,7 +341,7 @@ impl Learned {
     }
 
     pub(crate) fn snapshot(&self, store: &dyn Store, account: Account) -> Result<(), EngineError> {
-        self.fold.write().write(store, account)
+        self.fold.write().write(store, account, self.expenses())
     }
 
     pub(crate) fn forget_the_gone(&self, store: &dyn Store) -> Result<(), EngineError> {
@@ -326,20 +378,22 @@ impl Learned {
         self.fold.read().events.clone()
     }
 
-    /// Hands what was learned to `look`, with what each strategy takes.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&Learner, &dyn Fn(&Strategy) -> Expense) -> T) -> T {
-        let expenses = self.expenses.lock().clone();
-        let expense = |strategy: &Strategy| {
-            let believed = || Expense::new(selection::believed_latency_ms(strategy.as_str()), Money::ZERO);
-            expenses.get(strategy).copied().unwrap_or_else(believed)
-        };
-        look(&self.fold.read().learner, &expense)
+    /// Hands what was learned to `look`.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(Known<'_>) -> T) -> T {
+        let expenses = self.expenses();
+        let fold = self.fold.read();
+        look(Known { learner: &fold.learner, effects: &fold.effects, expenses: &expenses })
+    }
+
+    pub(crate) fn expenses(&self) -> Expenses {
+        self.expenses.lock().clone()
     }
 
     pub(crate) fn observe_expense(&self, strategy: &Strategy, expense: Expense) {
-        let mut known = self.expenses.lock();
-        let mean = known.entry(strategy.clone()).or_insert(expense);
-        mean.latency_ms += EXPENSE_STEP * (expense.latency_ms - mean.latency_ms);
-        mean.cost_usd += EXPENSE_STEP * (expense.cost_usd - mean.cost_usd);
+        self.expenses.lock().observe(strategy, expense);
+    }
+
+    pub(crate) fn observe_use(&self, model: &str, used: Use) {
+        self.expenses.lock().observe_model(model, used);
     }
 }

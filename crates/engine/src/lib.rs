@@ -4,11 +4,14 @@ mod answering;
 mod batch;
 mod caching;
 mod challenger;
+mod combinations;
 mod context;
 mod corpus;
 mod error;
+mod expenses;
 mod extractive;
 mod feedback;
+mod frontier;
 mod history;
 mod ingestion;
 mod judged;
@@ -19,6 +22,7 @@ mod parameters;
 mod patterns;
 mod pipeline;
 mod planner;
+mod plans;
 mod prompt;
 mod related;
 mod selective;
@@ -39,16 +43,19 @@ pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
 pub use caching::CacheStanding;
 pub use challenger::{Attempt, ChallengerChange, ChallengerEvent, ChallengerStanding, Training};
+pub use combinations::EXTRACTIVE;
 pub use context::{Brought, ContextRequest, Contradiction, SmallerContext, SmallerPassage};
 pub use corpus::Agreement;
 pub use error::EngineError;
 pub use feedback::Report;
+pub use frontier::Frontier;
 pub use history::{Bucket, FixedValue, Mean, Segment, Standing};
 pub use ingestion::{IngestEvent, IngestOptions, IngestReport, Refused};
 pub use patterns::FoundPatterns;
 pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
+pub use plans::RouteRequest;
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use selective::{QuotationJudge, SelectiveStanding, Signs};
 pub use settings::{
@@ -106,13 +113,10 @@ impl Engine {
         let Parts { embedder, models, clock } = parts;
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
-        let caching =
-            Arc::new(Caching::new(settings.cache, &settings.answer, embedder.dimensions(), &settings.data));
+        let caching = Arc::new(Caching::new(&settings, embedder.dimensions()));
         let corpus =
             Corpus::open(&settings.data, claim, Arc::clone(&store), embedder.as_ref(), Arc::clone(&caching))?;
         caching.load(store.as_ref())?;
-        let (learned, account, heard) =
-            Learned::from_log(store.as_ref(), embedder.as_ref(), settings.planner.half_life_days)?;
         let registry = Registry::default();
         let writer = models.first().map(|model| ModelWriter::new(Arc::clone(model)));
         let metered = writer.as_ref().map(Metered::new);
@@ -120,7 +124,14 @@ impl Engine {
             embedder: embedder.as_ref(),
             writer: metered.as_ref().map(|writer| writer as &dyn Writer),
         };
-        let planner = Planner::new(&settings.planner, &registry, means)?;
+        let reduction = settings.answer.context_reduction;
+        let planner = Planner::new(&settings.planner, reduction, &registry, means, &models)?;
+        let (learned, account, heard) = Learned::from_log(
+            store.as_ref(),
+            embedder.as_ref(),
+            settings.planner.half_life_days,
+            Arc::clone(planner.combinations()),
+        )?;
         planner.resume(account, store.as_ref())?;
         planner.hear(heard);
         spending::count(store.as_ref(), &models, clock.now())?;

@@ -125,6 +125,7 @@ mod tests {
             top_k: 5,
             target_quality: 0.8,
             budget: None,
+            latency_budget_ms: None,
         };
         query_features(&query, &[])
     }

@@ -111,10 +111,11 @@ impl Engine {
 /// A decision as a case, without its embedding; `None` where the caller made it.
 fn case(decision: Decision, quality: f64) -> Option<Case> {
     let strategy = decision.choice().filter(|_| decision.policy != PINNED)?.plan.strategy.to_string();
-    let candidates = decision.candidates.iter();
+    let (strategies, _) = decision.strategies();
     Some(Case {
-        propensities: candidates
-            .map(|candidate| (candidate.plan.strategy.to_string(), candidate.propensity))
+        propensities: strategies
+            .into_iter()
+            .map(|(candidate, propensity)| (candidate.plan.strategy.to_string(), propensity))
             .collect(),
         question: decision.query,
         embedding: Embedding::new(),

@@ -8,12 +8,13 @@ use burnish_retrieval::{
     Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LexicalIndex,
-    Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, Stage, StageTiming, Store,
-    Strategy,
+    Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LanguageModel,
+    LexicalIndex, Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, Stage,
+    StageTiming, Store, Strategy,
 };
 
-use crate::learned::Expense;
+use crate::combinations::Asked;
+use crate::expenses::Expense;
 use crate::planner::Circumstances;
 use crate::selective::Comparison;
 use crate::writing::{Metered, Spent};
@@ -82,7 +83,8 @@ impl Passages for StoredPassages<'_> {
 impl Engine {
     /// Finds passages and nothing more.
     pub async fn search(self: &Arc<Self>, query: Query, pinned: Pinned) -> Result<Answered, EngineError> {
-        let pinned = Pinned { answerer: Some(Answerer::Passages), ..pinned };
+        let depth = Some(query.top_k);
+        let pinned = Pinned { answerer: Some(Answerer::Passages), depth, ..pinned };
         let Retrieved { decision, evidence, timings, recorded, spent, degraded, .. } =
             self.retrieve(query, pinned, None).await?;
         let answer = Answer {
@@ -120,15 +122,14 @@ impl Engine {
         if query.top_k == 0 {
             return Err(EngineError::InvalidQuery("at least one passage must be asked for".to_owned()));
         }
-        let answerer = self.answerer(pinned.answerer.as_ref())?;
+        self.check_pinned(&pinned)?;
         let id = RequestId::from_parts(self.clock.now().0, fastrand::u128(..));
         let mut possible = pinned.strategy.iter().chain(match pinned.strategy {
             Some(_) => [].iter(),
             None => self.planner.candidates().iter(),
         });
         let looks = possible.any(|strategy| self.consults_documents(strategy));
-        let work =
-            move |engine: &Self| engine.retrieve_now(id, &query, pinned.strategy.as_ref(), answerer, cache);
+        let work = move |engine: &Self| engine.retrieve_now(id, &query, &pinned, cache);
         // Without a look at anything there is nothing that blocks, and a change of threads takes longer than the plan.
         if looks { self.blocking(work).await } else { work(self) }
     }
@@ -137,14 +138,13 @@ impl Engine {
         &self,
         id: RequestId,
         query: &Query,
-        strategy: Option<&Strategy>,
-        answerer: Answerer,
+        pinned: &Pinned,
         cache: Option<CacheChoice>,
     ) -> Result<Retrieved, EngineError> {
         let started = Instant::now();
         let mut features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
         let mut timings = Vec::new();
-        let looked = match strategy {
+        let looked = match pinned.strategy {
             None if self.planner.wants_a_look(query, &features, &self.learned) => {
                 // Whoever can do without what failed here goes on.
                 self.look(query, &mut features, &mut timings)
@@ -154,16 +154,8 @@ impl Engine {
             _ => None,
         };
         let complexity = feature_value(&features, "complexity");
-        let writes = matches!(answerer, Answerer::Model(_));
-        let circumstances = Circumstances {
-            id,
-            at: self.clock.now(),
-            parameters: writes.then(|| self.lengths.parameters(&features)).flatten(),
-            features,
-            answerer,
-            context_tokens: self.settings.answer.context_tokens,
-        };
-        let mut decision = self.planner.decide(query, circumstances, strategy, &self.learned)?;
+        let circumstances = self.circumstances(id, query, pinned, features);
+        let mut decision = self.planner.decide(query, circumstances, pinned, &self.learned)?;
         decision.cache = cache;
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let plan = plan.ok_or_else(|| EngineError::Internal("a decision chose nothing".to_owned()))?;
@@ -188,6 +180,30 @@ impl Engine {
             selective: None,
             comparison: None,
         })
+    }
+
+    pub(crate) fn circumstances(
+        &self,
+        id: RequestId,
+        query: &Query,
+        pinned: &Pinned,
+        features: QueryFeatures,
+    ) -> Circumstances {
+        let asked = Asked {
+            chars: query.chars(),
+            depth: pinned.depth.unwrap_or(query.top_k),
+            depth_is_pinned: pinned.depth.is_some(),
+            context_tokens: self.settings.answer.context_tokens,
+            answerer: pinned.answerer.clone(),
+            given: None,
+        };
+        Circumstances {
+            id,
+            at: self.clock.now(),
+            parameters: self.lengths.parameters(&features),
+            features,
+            asked,
+        }
     }
 
     fn metered(&self) -> Option<Metered<'_>> {
@@ -239,6 +255,13 @@ impl Engine {
         Ok((features, looked.embedding))
     }
 
+    /// What a first look tells of a query, where one can be had.
+    pub(crate) fn look_for_features(&self, query: &Query, features: &mut QueryFeatures) {
+        if let Err(error) = self.look(query, features, &mut Vec::new()) {
+            tracing::warn!(%error, "planning without a first look");
+        }
+    }
+
     /// A first look at what words and vectors find, which costs a few milliseconds and says much of the question.
     fn look(
         &self,
@@ -256,7 +279,7 @@ impl Engine {
             lists: None,
             complexity: 0.0,
             filter: &query.filter,
-            limit: query.top_k,
+            limit: self.planner.combinations().deepest(query.top_k),
         };
         let lists = Lists::find(self.sources(&passages), request)?;
         list_features(features, &lists.lexical, &lists.dense, lists.fused_margin);
@@ -401,18 +424,29 @@ impl Engine {
         Ok(evidence)
     }
 
-    /// Who answers: the pinned one, else the first model, else nobody but the passages themselves.
-    pub(crate) fn answerer(&self, pinned: Option<&Answerer>) -> Result<Answerer, EngineError> {
-        match pinned {
-            Some(Answerer::Model(name)) if !self.models.iter().any(|model| model.name() == name) => {
-                Err(EngineError::UnknownModel { name: name.clone(), known: self.models() })
-            }
-            Some(answerer) => Ok(answerer.clone()),
-            None => Ok(self
-                .models
-                .first()
-                .map_or(Answerer::Extractive, |model| Answerer::Model(model.name().to_owned()))),
+    /// Whether who is to answer is known.
+    pub(crate) fn check_pinned(&self, pinned: &Pinned) -> Result<(), EngineError> {
+        match &pinned.answerer {
+            Some(Answerer::Model(name)) => self.known_model(name).map(|_| ()),
+            _ => Ok(()),
         }
+    }
+
+    /// The language model called `name`.
+    pub(crate) fn known_model(&self, name: &str) -> Result<&Arc<dyn LanguageModel>, EngineError> {
+        let known = self.models.iter().find(|model| model.name() == name);
+        known.ok_or_else(|| EngineError::UnknownModel { name: name.to_owned(), known: self.models() })
+    }
+
+    /// The language models of which one may answer.
+    pub(crate) fn models_for(&self, pinned: &Pinned) -> Vec<&dyn LanguageModel> {
+        let answerers = match (&pinned.answerer, &pinned.strategy) {
+            (Some(answerer), _) => std::slice::from_ref(answerer),
+            // All else is as it is until evidence speaks against it.
+            (None, Some(_)) => &self.planner.combinations().answerers()[..1],
+            (None, None) => self.planner.combinations().answerers(),
+        };
+        answerers.iter().filter_map(|answerer| Some(self.model_of(answerer)?.as_ref())).collect()
     }
 }
 

@@ -3,21 +3,25 @@
 use std::sync::Arc;
 
 use burnish_learning::FeatureVector;
+use burnish_learning::joint::Terms;
 use burnish_learning::learner::Learner;
 use burnish_learning::policies::{self, Ledger};
 use burnish_learning::predictor::Estimate;
-use burnish_learning::selection::{HOLDBACK, Offer, Selection, Wish};
+use burnish_learning::selection::{Considered, HOLDBACK, Jointly, JointlySelected, Offer, Selection, Wish};
 use burnish_learning::trees::BoostedTrees;
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
-    Answerer, Candidate, Decision, Parameters, Plan, Prediction, Query, QueryFeatures, RequestId, Store,
-    Strategy, Timestamp,
+    Answerer, Candidate, Decision, LanguageModel, Parameters, Plan, Prediction, Query, QueryFeatures,
+    RequestId, Store, Strategy, Timestamp,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::learned::{Account, Expense, Heard, Learned};
-use crate::{EngineError, PlannerSettings, log, related};
+use crate::combinations::{Asked, Combinations};
+use crate::expenses::Expense;
+use crate::frontier::Frontier;
+use crate::learned::{Account, Heard, Known, Learned};
+use crate::{EngineError, PlannerSettings, log, plans, related};
 
 /// The name of the policy of a decision that the caller made.
 pub const PINNED: &str = "pinned";
@@ -42,6 +46,8 @@ pub struct Pinned {
     pub strategy: Option<Strategy>,
     /// This answerer and no other.
     pub answerer: Option<Answerer>,
+    /// So many passages and no other number.
+    pub depth: Option<usize>,
     /// An answer that is written now, and not one that was kept.
     pub fresh: bool,
 }
@@ -51,8 +57,8 @@ pub(crate) struct Circumstances {
     pub(crate) id: RequestId,
     pub(crate) at: Timestamp,
     pub(crate) features: QueryFeatures,
-    pub(crate) answerer: Answerer,
-    pub(crate) context_tokens: u32,
+    pub(crate) asked: Asked,
+    /// For whoever answers by writing.
     pub(crate) parameters: Option<Parameters>,
 }
 
@@ -61,8 +67,8 @@ pub(crate) struct Planner {
     strategies: Vec<Strategy>,
     /// The others, with the reason.
     unusable: Vec<(Strategy, String)>,
-    /// Those that are chosen from.
-    candidates: Vec<Strategy>,
+    /// What is chosen from.
+    combinations: Arc<Combinations>,
     deciding: Mutex<Deciding>,
 }
 
@@ -75,8 +81,10 @@ struct Deciding {
 impl Planner {
     pub(crate) fn new(
         settings: &PlannerSettings,
+        context_reduction: f64,
         registry: &Registry,
         means: Means<'_>,
+        models: &[Arc<dyn LanguageModel>],
     ) -> Result<Self, EngineError> {
         let mut strategies = Vec::new();
         let mut unusable = Vec::new();
@@ -107,16 +115,22 @@ impl Planner {
             .map_err(|error| EngineError::InvalidSetting(error.to_string()))?;
         let selection = Selection::new(policy, settings.baseline.clone());
         let deciding = Mutex::new(Deciding { selection, last: None });
-        Ok(Self { strategies, unusable, candidates, deciding })
+        let combinations = Arc::new(Combinations::new(candidates, settings, context_reduction, models)?);
+        Ok(Self { strategies, unusable, combinations, deciding })
     }
 
     pub(crate) fn strategies(&self) -> &[Strategy] {
         &self.strategies
     }
 
-    /// Those that are chosen from.
+    /// The strategies that are chosen from.
     pub(crate) fn candidates(&self) -> &[Strategy] {
-        &self.candidates
+        self.combinations.strategies()
+    }
+
+    /// What is chosen from.
+    pub(crate) fn combinations(&self) -> &Arc<Combinations> {
+        &self.combinations
     }
 
     /// The policy's name with its settings.
@@ -134,10 +148,12 @@ impl Planner {
         find(&self.strategies, &self.unusable, name)
     }
 
-    /// What is expected of `strategy` for a question of which nothing is known.
+    /// What is expected of `strategy` for a question of which nothing is known, whoever answers.
     pub(crate) fn expected(&self, strategy: &Strategy, learned: &Learned) -> Prediction {
         let x = FeatureVector::new(&QueryFeatures::default());
-        learned.with(|learner, expense| prediction(&self.predict(learner, strategy, &x), expense(strategy)))
+        learned.with(|Known { learner, expenses, .. }| {
+            prediction(&self.predict(learner, strategy, &x), 0.0, expenses.of(strategy))
+        })
     }
 
     /// What exploration has cost so far.
@@ -176,79 +192,181 @@ impl Planner {
     /// Whether it pays to look at what the indexes find before deciding, given what the words say.
     pub(crate) fn wants_a_look(&self, query: &Query, features: &QueryFeatures, learned: &Learned) -> bool {
         let x = FeatureVector::new(features);
-        learned.with(|learner, expense| {
-            let offers = self.offers(expense);
-            !self.deciding.lock().selection.is_settled(learner, &offers, &x, wish(query))
+        if !self.combinations.space().has_one_part() {
+            return true;
+        }
+        learned.with(|Known { learner, expenses, .. }| {
+            let offer = |strategy| {
+                let Expense { latency_ms, cost_usd } = expenses.of(strategy);
+                Offer { strategy: Strategy::as_str(strategy), latency_ms, cost_usd }
+            };
+            let offers: Vec<Offer<'_>> = self.candidates().iter().map(offer).collect();
+            !self.deciding.lock().selection.is_settled(learner, &offers, x.as_slice(), wish(query))
         })
     }
 
+    /// Decides, and counts that.
     pub(crate) fn decide(
         &self,
         query: &Query,
         circumstances: Circumstances,
-        pinned: Option<&Strategy>,
+        pinned: &Pinned,
         learned: &Learned,
     ) -> Result<Decision, EngineError> {
-        let x = FeatureVector::new(&circumstances.features);
-        match pinned {
+        match &pinned.strategy {
             Some(strategy) => {
-                let strategy = self.find(strategy.as_str())?;
-                let (estimate, expense) = learned
-                    .with(|learner, expense| (self.predict(learner, &strategy, &x), expense(&strategy)));
-                let plan = plan(query, &circumstances, &strategy);
-                let only = Candidate { plan, prediction: prediction(&estimate, expense), propensity: 1.0 };
-                let reason = "pinned by the caller".to_owned();
-                Ok(decision(query, circumstances, PINNED.to_owned(), vec![only], 0, reason, 0.0))
+                let strategy = match circumstances.asked.given {
+                    Some(_) => strategy.clone(),
+                    None => self.find(strategy.as_str())?,
+                };
+                Ok(learned.with(|known| self.decided(query, circumstances, strategy, known)))
             }
-            None => learned.with(|learner, expense| self.choose(query, circumstances, &x, learner, expense)),
+            None => learned.with(|known| self.choose(query, circumstances, known, true)),
         }
+    }
+
+    /// The decision that would be made now, counting nothing.
+    pub(crate) fn rehearse(
+        &self,
+        query: &Query,
+        circumstances: Circumstances,
+        pinned: &Pinned,
+        learned: &Learned,
+    ) -> Result<Decision, EngineError> {
+        match &pinned.strategy {
+            Some(_) => self.decide(query, circumstances, pinned, learned),
+            None => learned.with(|known| self.choose(query, circumstances, known, false)),
+        }
+    }
+
+    /// The decision of a caller who names the strategy: all else is as it is until evidence speaks against it.
+    fn decided(
+        &self,
+        query: &Query,
+        circumstances: Circumstances,
+        strategy: Strategy,
+        known: Known<'_>,
+    ) -> Decision {
+        let x = FeatureVector::new(&circumstances.features);
+        let baseline = self.combinations.space().plain(0);
+        let plan = Plan { strategy, ..self.combinations.plan(&baseline, &circumstances.asked) };
+        let estimate = self.predict(known.learner, &plan.strategy, &x);
+        let expense = self.combinations.expense(&plan, &circumstances.asked, known.expenses);
+        let only = Candidate {
+            plan: written(plan, circumstances.parameters),
+            prediction: prediction(&estimate, 0.0, expense),
+            propensity: 1.0,
+        };
+        decision(
+            query,
+            circumstances,
+            PINNED.to_owned(),
+            vec![only],
+            0,
+            "pinned by the caller".to_owned(),
+            0.0,
+        )
     }
 
     fn choose(
         &self,
         query: &Query,
-        circumstances: Circumstances,
-        x: &FeatureVector,
-        learner: &Learner,
-        expense: &dyn Fn(&Strategy) -> Expense,
+        mut circumstances: Circumstances,
+        Known { learner, effects, expenses }: Known<'_>,
+        counts: bool,
     ) -> Result<Decision, EngineError> {
-        let offers = self.offers(expense);
+        let x = FeatureVector::new(&circumstances.features);
+        let wish = wish(query);
+        let (mut costs_usd, mut latencies_ms) = self.combinations.terms(&circumstances.asked, expenses);
+        let too_dear = wish.budget_usd.filter(|budget| costs_usd.iter().all(|cost| cost > budget));
+        let too_dear = too_dear.filter(|_| circumstances.asked.given.is_none());
+        let unpriced = costs_usd.iter().all(|cost| cost.is_infinite());
+        if too_dear.is_some() {
+            circumstances.asked.answerer = Some(Answerer::Extractive);
+            (costs_usd, latencies_ms) = self.combinations.terms(&circumstances.asked, expenses);
+        }
+        let request = Jointly {
+            learner,
+            effects,
+            terms: Terms { costs_usd: &costs_usd, latencies_ms: &latencies_ms },
+            x: x.as_slice(),
+            numbers: x.as_slice(),
+            wish,
+            worth_of_a_dollar: 0.0,
+            admitted: &self.combinations.admitted(&circumstances.asked),
+            seed: circumstances.id.seed(),
+        };
         let mut deciding = self.deciding.lock();
-        let seed = circumstances.id.seed();
-        let selected = deciding.selection.decide(learner, &offers, x, wish(query), seed);
-        let selected = selected.ok_or_else(|| EngineError::Internal("there is no strategy".to_owned()))?;
-        deciding.last = deciding.last.max(Some(circumstances.id));
+        let selected = if counts {
+            deciding.last = deciding.last.max(Some(circumstances.id));
+            deciding.selection.decide_jointly(&request)
+        } else {
+            deciding.selection.rehearsal().decide_jointly(&request)
+        };
         drop(deciding);
-        let described = self.candidates.iter().zip(&selected.estimates);
-        let candidates =
-            described.zip(&selected.choice.propensities).map(|((strategy, estimate), propensity)| {
-                Candidate {
-                    plan: plan(query, &circumstances, strategy),
-                    prediction: prediction(estimate, expense(strategy)),
-                    propensity: *propensity,
-                }
-            });
-        let candidates = candidates.collect();
-        let (policy, choice) = (selected.policy, selected.choice);
-        Ok(decision(query, circumstances, policy, candidates, choice.chosen, choice.reason, choice.charge))
+        let selected = selected.ok_or_else(|| EngineError::Internal("there is no strategy".to_owned()))?;
+        let JointlySelected { considered, policy, choice } = selected;
+        let candidate = |(known, propensity): (&Considered, &f64)| {
+            let plan = self.combinations.plan(&known.combination, &circumstances.asked);
+            let expense = Expense { latency_ms: latencies_ms[known.place], cost_usd: costs_usd[known.place] };
+            let plan = written(plan, circumstances.parameters);
+            Candidate {
+                plan,
+                prediction: prediction(&known.estimate, known.added, expense),
+                propensity: *propensity,
+            }
+        };
+        let candidates: Vec<Candidate> = considered.iter().zip(&choice.propensities).map(candidate).collect();
+        let (candidates, chosen) = worth_telling(candidates, choice.chosen);
+        let reason = match too_dear {
+            Some(_) if unpriced => {
+                format!("quoted, since there is a budget and no model has a known price: {}", choice.reason)
+            }
+            Some(budget) => format!(
+                "quoted, since nothing that a language model writes is expected to fit the budget of ${budget:.6}: {}",
+                choice.reason
+            ),
+            None => choice.reason,
+        };
+        Ok(decision(query, circumstances, policy, candidates, chosen, reason, choice.charge))
     }
 
     fn predict(&self, learner: &Learner, strategy: &Strategy, x: &FeatureVector) -> Estimate {
-        self.deciding.lock().selection.predict(learner, strategy.as_str(), x)
+        self.deciding.lock().selection.predict(learner, strategy.as_str(), x.as_slice())
     }
+}
 
-    fn offers(&self, expense: &dyn Fn(&Strategy) -> Expense) -> Vec<Offer<'_>> {
-        let offer = |strategy| {
-            let Expense { latency_ms, cost_usd } = expense(strategy);
-            Offer { strategy: Strategy::as_str(strategy), latency_ms, cost_usd }
-        };
-        self.candidates.iter().map(offer).collect()
+/// So many candidates are all told; of more only those that might have been taken, and those than which none is both cheaper and
+/// better.
+const ALL_TOLD: usize = 12;
+
+/// The candidates that a record of the decision tells, and the chosen one's place among them.
+fn worth_telling(candidates: Vec<Candidate>, chosen: usize) -> (Vec<Candidate>, usize) {
+    if candidates.len() <= ALL_TOLD {
+        return (candidates, chosen);
     }
+    let front = Frontier::of(&candidates).front;
+    let mut told = Vec::new();
+    let mut at = 0;
+    for (place, candidate) in candidates.into_iter().enumerate() {
+        if place == chosen {
+            at = told.len();
+        }
+        if place == chosen || candidate.propensity > 0.0 || front.contains(&place) {
+            told.push(candidate);
+        }
+    }
+    (told, at)
+}
+
+/// Whether a decision's outcomes say how questions are best answered.
+pub(crate) fn was_chosen(decision: &Decision) -> bool {
+    related::is_of_question(decision) || plans::is_of_route(decision)
 }
 
 /// Counts a decision as the policy did when it was made.
 fn count(ledger: &mut Ledger, decision: &Decision) {
-    let counts = decision.policy != PINNED && related::is_of_question(decision);
+    let counts = decision.policy != PINNED && was_chosen(decision);
     let Some(choice) = decision.choice().filter(|_| counts) else { return };
     ledger.requests += 1;
     if decision.charge > 0.0 {
@@ -271,23 +389,21 @@ fn wish(query: &Query) -> Wish {
     Wish {
         target_quality: Some(f64::from(query.target_quality)),
         budget_usd: query.budget.map(|budget| budget.micros() as f64 / 1e6),
+        latency_ms: query.latency_budget_ms,
     }
 }
 
-fn plan(query: &Query, circumstances: &Circumstances, strategy: &Strategy) -> Plan {
-    Plan {
-        strategy: strategy.clone(),
-        depth: query.top_k,
-        context_tokens: circumstances.context_tokens,
-        answerer: circumstances.answerer.clone(),
-        parameters: circumstances.parameters,
-    }
+/// With parameters, where a language model writes.
+fn written(plan: Plan, parameters: Option<Parameters>) -> Plan {
+    let writes = matches!(plan.answerer, Answerer::Model(_));
+    Plan { parameters: parameters.filter(|_| writes), ..plan }
 }
 
-pub(crate) fn prediction(estimate: &Estimate, expense: Expense) -> Prediction {
+fn prediction(estimate: &Estimate, added: f64, expense: Expense) -> Prediction {
     Prediction {
         quality: estimate.mean,
         quality_deviation: estimate.deviation,
+        added,
         latency_ms: expense.latency_ms,
         cost: expense.cost(),
         outcomes: estimate.outcomes,

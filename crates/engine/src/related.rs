@@ -16,9 +16,9 @@ use burnish_types::{
     Timestamp, Usage, UserContext, VectorIndex,
 };
 
-use crate::learned::Expense;
+use crate::expenses::Expense;
 use crate::pipeline::{StoredPassages, explain, timing};
-use crate::{Answered, Engine, EngineError, caching, context};
+use crate::{Answered, Engine, EngineError, caching, context, plans};
 
 /// The strategy by which these decisions are known. It is not among those that a question can be answered by.
 const STRATEGY: &str = "related";
@@ -120,6 +120,7 @@ pub(crate) fn is_of_question(decision: &Decision) -> bool {
     start_of(decision) == Start::Question
         && caching::was_planned(decision)
         && !context::is_of_context(decision)
+        && !plans::is_of_route(decision)
 }
 
 impl Engine {
@@ -260,13 +261,15 @@ impl Engine {
             top_k: related.top_k,
             target_quality: 0.0,
             budget: None,
+            latency_budget_ms: None,
         };
         let strategy = Strategy::new(STRATEGY);
         // Nothing is learned of it, for there is nothing to choose.
         let prediction = Prediction {
             quality: 0.5,
             quality_deviation: 0.5,
-            latency_ms: self.learned.with(|_, expense| expense(&strategy).latency_ms),
+            added: 0.0,
+            latency_ms: self.learned.expenses().of(&strategy).latency_ms,
             cost: Money::ZERO,
             outcomes: 0,
         };
@@ -274,6 +277,7 @@ impl Engine {
             strategy,
             depth: related.top_k,
             context_tokens: 0,
+            reduction: 0.0,
             answerer: Answerer::Passages,
             parameters: None,
         };

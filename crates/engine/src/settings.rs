@@ -50,6 +50,15 @@ pub struct PlannerSettings {
     /// The strategy that is taken as long as no outcome speaks against it; `None` takes, for each question, what is
     /// believed to be best before any outcome.
     pub baseline: Option<String>,
+    /// The models that are chosen from, the one first that answers until evidence speaks against it; `extractive` stands for
+    /// quotation. None means all that are configured.
+    pub models: Vec<String>,
+    /// The numbers of passages that are chosen from, where the caller does not say, the one first that is taken until evidence
+    /// speaks against it. None means as many as the caller asks for.
+    pub depths: Vec<usize>,
+    /// The shares of the evidence that are left out, to choose from, in the same way. None means
+    /// [`AnswerSettings::context_reduction`].
+    pub reductions: Vec<f64>,
     /// The policy, such as `conservative:0.001`.
     pub policy: String,
     /// After this many days an outcome counts half; `None` for ever the same.
@@ -63,6 +72,9 @@ impl Default for PlannerSettings {
                 .map(str::to_owned)
                 .to_vec(),
             baseline: None,
+            models: Vec::new(),
+            depths: Vec::new(),
+            reductions: Vec::new(),
             policy: "conservative:0.001".to_owned(),
             half_life_days: None,
         }

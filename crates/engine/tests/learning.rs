@@ -80,6 +80,7 @@ fn question(text: String) -> Query {
         top_k: 3,
         target_quality: 1.0,
         budget: None,
+        latency_budget_ms: None,
     }
 }
 
@@ -99,12 +100,14 @@ fn decision(number: u64, query: &Query, policy: &str, propensities: [f64; 3], ch
             strategy: Strategy::new(name),
             depth: 3,
             context_tokens: 100,
+            reduction: 0.0,
             answerer: Answerer::Passages,
             parameters: None,
         },
         prediction: Prediction {
             quality: 0.5,
             quality_deviation: 0.1,
+            added: 0.0,
             latency_ms: 5.0,
             cost: Money::ZERO,
             outcomes: 0,

@@ -14,9 +14,12 @@
 
 use std::time::Instant;
 
-use burnish_learning::joint::{Goal, JointPlanner, JointPredictor, JointSettings, Part, Space, Terms};
+use burnish_learning::joint::{Admitted, Combination, Effects, Goal, Pace, Part, Space, Terms};
+use burnish_learning::learner::Learner;
 use burnish_learning::policies;
-use burnish_learning::selection::Wish;
+use burnish_learning::predictor::{PredictorSettings, Prior};
+use burnish_learning::selection::{Jointly, JointlySelected, LABEL_WEIGHT, Selection, Wish};
+use burnish_types::Timestamp;
 use serde::Serialize;
 
 use crate::EvalError;
@@ -32,6 +35,11 @@ const PASSAGE_TOKENS: f64 = 150.0;
 const TEMPLATE_TOKENS: f64 = 120.0;
 /// Numbers of each query that the planner sees, the constant left out.
 const NUMBERS: usize = 23;
+/// The numbers of a request, and the place of the model among its parts.
+const WIDTH: usize = 1 + 3 * NUMBERS;
+const MODEL: usize = 4;
+/// Outcomes over which it is looked how often a model is taken.
+const LATEST: usize = 50;
 /// Combinations of each request that the best policy in hindsight is taught.
 const TAUGHT: usize = 24;
 
@@ -183,6 +191,7 @@ impl World {
             options,
             scale,
             places,
+            baseline: 0,
         };
         let (prices, written) = (token_prices(&routing, strong, weak), written_tokens(&templates));
         let logarithms =
@@ -390,32 +399,27 @@ fn best_fixed(world: &World, qualities: &[f64]) -> Fixed {
     }
 }
 
-/// A predictor that was told of many combinations of each of so many requests.
-fn taught(world: &World, seed: u64, requests: usize) -> JointPredictor {
+/// What is learned by one that was told of many combinations of each of so many requests.
+fn taught(world: &World, seed: u64, requests: usize) -> Effects {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut predictor = JointPredictor::new(world.space.clone(), 1 + 3 * NUMBERS);
+    let mut effects = Effects::new(world.space.clone(), WIDTH);
     for number in 0..requests {
         // Of a stream that is not played.
         let drawn = world.draw(u64::MAX, number);
         for _ in 0..TAUGHT {
             let combination = world.space.at(random.usize(..world.space.len()));
-            predictor.observe(&combination, &drawn.x, world.quality(&drawn, &combination), 1.0);
+            effects.revise(&combination, &drawn.x, world.quality(&drawn, &combination), 1.0);
         }
     }
-    predictor
+    effects
 }
 
-/// What always taking the best by `predictor` reaches.
-fn greedy(
-    world: &World,
-    predictor: &JointPredictor,
-    seed: u64,
-    window: std::ops::Range<usize>,
-) -> (f64, f64) {
+/// What always taking the best by `effects` reaches.
+fn greedy(world: &World, effects: &Effects, seed: u64, window: std::ops::Range<usize>) -> (f64, f64) {
     let mut total = (0.0, 0.0);
     for number in window.clone() {
         let drawn = world.draw(seed, number);
-        let best = predictor.best(&drawn.x);
+        let best = effects.best(&drawn.x);
         total.0 += world.quality(&drawn, &world.space.at(best));
         total.1 += world.costs[best];
     }
@@ -423,9 +427,78 @@ fn greedy(
     (total.0 / count, total.1 / count)
 }
 
-fn planner(world: &World, policy: &str) -> Result<JointPlanner, EvalError> {
-    let predictor = JointPredictor::new(world.space.clone(), 1 + 3 * NUMBERS);
-    Ok(JointPlanner::new(predictor, policies::parse(policy)?, JointSettings::default()))
+/// What decides in the engine, with what it has learned.
+struct Planner<'a> {
+    world: &'a World,
+    learner: Learner,
+    effects: Effects,
+    selection: Selection,
+    pace: Option<Pace>,
+    /// What was seen, for what is laid out anew.
+    seen: Vec<(Combination, Vec<f64>, f64)>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(world: &'a World, policy: &str, goal: Option<Goal>) -> Result<Self, EvalError> {
+        let settings = PredictorSettings { dimensions: WIDTH, half_life_days: None };
+        let first = world.space.parts()[0].options.first().cloned();
+        Ok(Self {
+            world,
+            learner: Learner::new(settings, Prior::default()),
+            effects: Effects::new(world.space.clone(), WIDTH),
+            selection: Selection::new(policies::parse(policy)?, first),
+            pace: goal.map(Pace::new),
+            seen: Vec::new(),
+        })
+    }
+
+    fn plan(&mut self, x: &[f64], admitted: &[Admitted], seed: u64) -> Result<JointlySelected, EvalError> {
+        let request = Jointly {
+            learner: &self.learner,
+            effects: &self.effects,
+            terms: self.world.terms(),
+            x,
+            numbers: x,
+            wish: Wish::default(),
+            worth_of_a_dollar: self.pace.map_or(0.0, |pace| pace.worth_of_a_dollar()),
+            admitted,
+            seed,
+        };
+        let selected = self.selection.decide_jointly(&request).ok_or(EvalError::NoRows)?;
+        if let (Some(pace), Some(chosen)) = (&mut self.pace, selected.chosen()) {
+            pace.observe(chosen.estimate.mean, self.world.costs[chosen.place]);
+        }
+        Ok(selected)
+    }
+
+    fn learn(&mut self, x: &[f64], selected: &JointlySelected, quality: f64) {
+        let Some(chosen) = selected.chosen() else { return };
+        let strategy = &self.world.space.parts()[0].options[usize::from(chosen.combination[0])];
+        let at = Timestamp(self.seen.len() as u64);
+        if self.learner.observe(strategy, x, quality - chosen.added, LABEL_WEIGHT, at).is_some()
+            | self.effects.observe(&chosen.combination, x, quality, 1.0).is_some()
+        {
+            self.selection.renew();
+        }
+        if selected.choice.charge > 0.0 {
+            self.selection.settle(quality);
+        }
+        self.seen.push((chosen.combination.clone(), x.to_vec(), quality));
+    }
+}
+
+/// Plays one request, and returns the combination with what it was worth.
+fn turn(
+    planner: &mut Planner<'_>,
+    drawn: &Drawn,
+    seed: u64,
+    quality: impl Fn(&[u16]) -> f64,
+) -> Result<(Combination, f64), EvalError> {
+    let selected = planner.plan(&drawn.x, &[], seed)?;
+    let combination = selected.chosen().map(|chosen| chosen.combination.clone()).unwrap_or_default();
+    let reached = quality(&combination);
+    planner.learn(&drawn.x, &selected, reached);
+    Ok((combination, reached))
 }
 
 fn play(
@@ -435,23 +508,20 @@ fn play(
     goal: Option<Goal>,
     times: &mut Vec<f64>,
 ) -> Result<(f64, f64), EvalError> {
-    let mut planner = planner(world, &request.policy)?;
-    planner.keep(goal);
+    let mut planner = Planner::new(world, &request.policy, goal)?;
     let (mut quality, mut cost) = (0.0, 0.0);
     for number in 0..request.requests {
         let drawn = world.draw(seed, number);
         let started = Instant::now();
-        let planned = planner.plan(&drawn.x, world.terms(), Wish::default(), seed ^ (number as u64));
+        let selected = planner.plan(&drawn.x, &[], seed ^ (number as u64))?;
         times.push(started.elapsed().as_secs_f64() * 1_000.0);
-        let planned = planned.ok_or(EvalError::NoRows)?;
-        let reached = world.quality(&drawn, &planned.combination);
-        planner.observe(&planned.combination, &drawn.x, reached, 1.0);
-        if planned.choice.charge > 0.0 {
-            planner.settle(reached);
-        }
+        let chosen = selected.chosen().ok_or(EvalError::NoRows)?;
+        let reached = world.quality(&drawn, &chosen.combination);
+        let paid = world.costs[chosen.place];
+        planner.learn(&drawn.x, &selected, reached);
         if number >= request.warm_up {
             quality += reached;
-            cost += world.costs[planned.place];
+            cost += paid;
         }
     }
     let count = request.requests.saturating_sub(request.warm_up).max(1) as f64;
@@ -460,26 +530,19 @@ fn play(
 
 /// After how many outcomes a model is left that has become useless.
 fn worsened(world: &World, request: &Request, seed: u64) -> Result<Option<usize>, EvalError> {
-    const LATEST: usize = 50;
-    let model = world.space.parts().len() - 1;
-    let mut planner = planner(world, &request.policy)?;
+    let mut planner = Planner::new(world, &request.policy, None)?;
     let mut taken: Vec<u16> = Vec::new();
     let mut worse: Option<u16> = None;
     for number in 0..request.warm_up + 1_000 {
         if number == request.warm_up {
             let count = |option: u16| taken.iter().rev().take(500).filter(|taken| **taken == option).count();
-            worse = (0..world.space.parts()[model].options.len() as u16).max_by_key(|option| count(*option));
+            worse = (0..world.space.parts()[MODEL].options.len() as u16).max_by_key(|option| count(*option));
         }
         let drawn = world.draw(seed, number);
-        let planned = planner.plan(&drawn.x, world.terms(), Wish::default(), seed ^ (number as u64));
-        let planned = planned.ok_or(EvalError::NoRows)?;
-        let used = planned.combination[model];
-        let reached = if worse == Some(used) { 0.0 } else { world.quality(&drawn, &planned.combination) };
-        planner.observe(&planned.combination, &drawn.x, reached, 1.0);
-        if planned.choice.charge > 0.0 {
-            planner.settle(reached);
-        }
-        taken.push(used);
+        let (combination, _) = turn(&mut planner, &drawn, seed ^ (number as u64), |combination| {
+            if worse == Some(combination[MODEL]) { 0.0 } else { world.quality(&drawn, combination) }
+        })?;
+        taken.push(combination[MODEL]);
         if let Some(worse) = worse {
             let since = number + 1 - request.warm_up;
             let latest = taken.iter().rev().take(LATEST.min(since)).filter(|taken| **taken == worse).count();

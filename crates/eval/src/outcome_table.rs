@@ -172,6 +172,7 @@ pub fn text_features(text: &str) -> Vec<f64> {
         top_k: 10,
         target_quality: 1.0,
         budget: None,
+        latency_budget_ms: None,
     };
     let vector = FeatureVector::new(&query_features(&query, &[]));
     let known = FeatureVector::NAMES.iter().zip(vector.as_slice());

@@ -8,7 +8,7 @@ use burnish_learning::off_policy::{self, Estimate, Log, Logged};
 use burnish_learning::policies;
 use burnish_learning::selection::{self, LABEL_WEIGHT, Offer, Selection, Wish};
 use burnish_learning::{FeatureVector, Settled};
-use burnish_types::Decision;
+use burnish_types::{Candidate, Decision};
 use serde::Serialize;
 
 use crate::EvalError;
@@ -85,10 +85,12 @@ pub fn replay(
         if decision.policy != PINNED && choice.propensity > 0.0 && choice.propensity <= 1.0 {
             let target = decide(&mut selection, &learner, decision, &x, &strategies, seed);
             let action = strategies.iter().position(|known| known == arm).unwrap_or_default();
-            let (quality, propensity) = (settled.quality, choice.propensity);
+            let (taken, chosen) = decision.strategies();
+            let (quality, propensity) = (settled.quality, taken[chosen].1);
             rows.push(Row { x: x.to_vec(), action, quality, propensity, target });
         }
-        learner.observe(arm, x.as_slice(), settled.quality, settled.trust * LABEL_WEIGHT, decision.at);
+        let alone = settled.quality - choice.prediction.added;
+        learner.observe(arm, x.as_slice(), alone, settled.trust * LABEL_WEIGHT, decision.at);
     }
     let qualities: Vec<f64> = rows.iter().map(|row| row.quality).collect();
     let total = rows.len().max(1) as f64;
@@ -116,20 +118,14 @@ fn decide(
     strategies: &[String],
     seed: u64,
 ) -> Vec<f64> {
-    let offer = |candidate: &burnish_types::Candidate| {
-        let cost_usd = candidate.prediction.cost.micros() as f64 / 1e6;
-        (candidate.plan.strategy.clone(), candidate.prediction.latency_ms, cost_usd)
+    let offer = |(candidate, _)| {
+        let Candidate { plan, prediction, .. }: &Candidate = candidate;
+        let cost_usd = prediction.cost.micros() as f64 / 1e6;
+        Offer { strategy: plan.strategy.as_str(), latency_ms: prediction.latency_ms, cost_usd }
     };
-    let candidates: Vec<_> = decision.candidates.iter().map(offer).collect();
-    let offers: Vec<Offer<'_>> = candidates
-        .iter()
-        .map(|(strategy, latency_ms, cost_usd)| Offer {
-            strategy: strategy.as_str(),
-            latency_ms: *latency_ms,
-            cost_usd: *cost_usd,
-        })
-        .collect();
-    let selected = selection.decide(learner, &offers, x, Wish::default(), seed ^ decision.id.seed());
+    let offers: Vec<Offer<'_>> = decision.strategies().0.into_iter().map(offer).collect();
+    let selected =
+        selection.decide(learner, &offers, x.as_slice(), Wish::default(), seed ^ decision.id.seed());
     let mut target = vec![0.0; strategies.len()];
     for (offer, propensity) in
         offers.iter().zip(selected.iter().flat_map(|selected| &selected.choice.propensities))
@@ -167,8 +163,7 @@ fn estimates(rows: &[Row], seed: u64) -> BTreeMap<&'static str, Value> {
 #[cfg(test)]
 mod tests {
     use burnish_types::{
-        Answerer, Candidate, Money, Plan, Prediction, QueryFeatures, RequestId, Strategy, Timestamp,
-        UserContext,
+        Answerer, Money, Plan, Prediction, QueryFeatures, RequestId, Strategy, Timestamp, UserContext,
     };
 
     use super::*;
@@ -185,11 +180,13 @@ mod tests {
                         strategy: Strategy::new(name),
                         depth: 10,
                         context_tokens: 100,
+                        reduction: 0.0,
                         answerer: Answerer::Passages,
                         parameters: None,
                     },
                     prediction: Prediction {
                         quality: 0.5,
+                        added: 0.0,
                         quality_deviation: 0.1,
                         latency_ms: 1.0,
                         cost: Money::ZERO,

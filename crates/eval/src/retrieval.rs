@@ -110,6 +110,7 @@ pub(crate) fn asked(query: &CollectionQuery, top_k: usize) -> Query {
         top_k,
         target_quality: 1.0,
         budget: None,
+        latency_budget_ms: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A policy over recorded outcomes, online: it sees the query, and the outcome of what it chose alone.
 
 use burnish_learning::learner::{DriftEvent, Learner};
-use burnish_learning::policies::{self, Alternative, Choice, Policy, Situation, UnknownPolicy};
+use burnish_learning::policies::{self, Alternative, Choice, Policy, Situation, UnknownPolicy, Wish};
 use burnish_learning::predictor::{Forecast, PredictorSettings, Prior};
 use burnish_types::Timestamp;
 
@@ -92,8 +92,7 @@ impl Player {
         let situation = Situation {
             alternatives: &alternatives,
             forecast: &forecast,
-            target_quality: self.quality_target,
-            budget_usd: self.budget_usd,
+            wish: Wish { target_quality: self.quality_target, budget_usd: self.budget_usd, latency_ms: None },
         };
         let choice = self.policy.choose(&situation, &mut self.random)?;
         let arm = places[choice.chosen];

@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use conservative::Conservative;
 pub use ledger::Ledger;
-pub use objective::{Alternative, QUALITY_TOLERANCE, Situation};
+pub use objective::{Alternative, QUALITY_TOLERANCE, Situation, Wish};
 pub use simple::{Epsilon, Fixed, LinUcb};
 pub use thompson::Thompson;
 
@@ -21,6 +21,9 @@ pub const DEFAULT_POLICY: &str = "conservative";
 pub trait Policy: Send {
     /// Its name with its settings, in the form that [`parse`] reads.
     fn name(&self) -> String;
+
+    /// The same, with the same state, which goes its own way from here.
+    fn copy(&self) -> Box<dyn Policy>;
 
     /// Chooses among the alternatives. `None` where there are none.
     fn choose(&mut self, situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Choice>;

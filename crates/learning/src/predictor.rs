@@ -80,8 +80,8 @@ impl Predictor {
         self.settings
     }
 
-    /// Folds in that `arm` had `quality` (cut to [0, 1]) for the features `x` (`x[0]` is 1), as of `at`, which
-    /// should be the time of the outcome. `weight` is the inverse of the variance of the outcome's noise; with a
+    /// Folds in that `arm` had `quality` (cut to [−1, 2], for what else was done may have been taken off it) for the features
+    /// `x` (`x[0]` is 1), as of `at`, which should be the time of the outcome. `weight` is the inverse of the variance of the outcome's noise; with a
     /// negative one the same outcome is taken back. `false`, and nothing changes, where a value is not finite.
     pub fn observe(&mut self, arm: &str, x: &[f64], quality: f64, weight: f64, at: Timestamp) -> bool {
         let x = self.fitted(x);
@@ -90,7 +90,7 @@ impl Predictor {
         }
         self.advance(at);
         let factor = self.fading.factor(at);
-        let quality = quality.clamp(0.0, 1.0);
+        let quality = quality.clamp(-1.0, 2.0);
         let arm = Exchanged::now(&self.exchanged, arm, at);
         let arm = Self::arm(&mut self.arms, &self.settings, &self.prior, arm);
         let weight = weight * factor * arm.sums.kept(at);

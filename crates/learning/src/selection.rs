@@ -1,11 +1,13 @@
-//! Which retrieval strategy a question gets: what is believed of each before any outcome, what was learned since,
-//! and the policy that decides.
+//! Which retrieval strategy a question gets, and which depth, context and model with it: what is believed of each strategy
+//! before any outcome, what was learned since, and the policy that decides.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::features::FeatureVector;
+use crate::joint::{Admitted, Bounds, Combination, Effects, Terms, considered};
 use crate::learner::Learner;
+pub use crate::policies::Wish;
 use crate::policies::{Alternative, Choice, Ledger, Policy, QUALITY_TOLERANCE, Situation};
 use crate::predictor::{ArmPrior, Estimate, Forecast, Predictor, PredictorSettings, Prior};
 use crate::trees::BoostedTrees;
@@ -110,13 +112,58 @@ pub struct Selected {
     pub estimates: Vec<Estimate>,
 }
 
-/// What a request wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Wish {
-    /// The quality in [0, 1] that is good enough; `None` where more is always better.
-    pub target_quality: Option<f64>,
-    /// The most that it may cost, in US dollars.
-    pub budget_usd: Option<f64>,
+/// A request whose strategy is decided together with everything else.
+#[derive(Clone, Copy, Debug)]
+pub struct Jointly<'a> {
+    /// What is known of strategies, which are the options of the first part.
+    pub learner: &'a Learner,
+    /// What is known of all other parts.
+    pub effects: &'a Effects,
+    /// What each combination takes.
+    pub terms: Terms<'a>,
+    /// The request's numbers, as the learner takes them.
+    pub x: &'a [f64],
+    /// The same, as the effects take them.
+    pub numbers: &'a [f64],
+    /// What it wants.
+    pub wish: Wish,
+    /// What a US dollar is worth in quality, so that a quality is kept or a budget lasts; 0 where only the wish counts.
+    pub worth_of_a_dollar: f64,
+    /// By part, the options that may be taken.
+    pub admitted: &'a [Admitted],
+    /// For all chance.
+    pub seed: u64,
+}
+
+/// What was decided over combinations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JointlySelected {
+    /// Those that were looked at closely.
+    pub considered: Vec<Considered>,
+    /// The policy that chose, with its settings.
+    pub policy: String,
+    /// The choice among them.
+    pub choice: Choice,
+}
+
+/// A combination that was looked at closely.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Considered {
+    /// Its place.
+    pub place: usize,
+    /// The combination.
+    pub combination: Combination,
+    /// The quality to expect of it.
+    pub estimate: Estimate,
+    /// What of that its parts add to its strategy with the baseline of all others.
+    pub added: f64,
+}
+
+impl JointlySelected {
+    /// The chosen one.
+    pub fn chosen(&self) -> Option<&Considered> {
+        self.considered.get(self.choice.chosen)
+    }
 }
 
 impl Selection {
@@ -124,6 +171,17 @@ impl Selection {
     /// for each question.
     pub fn new(policy: Box<dyn Policy>, baseline: Option<String>) -> Self {
         Self { policy, believed: Predictor::new(settings(None), prior()), baseline, trees: None }
+    }
+
+    /// The same, with the same state, so that what would be decided can be tried without counting.
+    pub fn rehearsal(&self) -> Self {
+        let Self { policy, believed, baseline, trees } = self;
+        Self {
+            policy: policy.copy(),
+            believed: believed.clone(),
+            baseline: baseline.clone(),
+            trees: trees.clone(),
+        }
     }
 
     /// The policy's name with its settings.
@@ -142,23 +200,110 @@ impl Selection {
         &mut self,
         learner: &Learner,
         options: &[Offer<'_>],
-        x: &FeatureVector,
+        x: &[f64],
         wish: Wish,
         seed: u64,
     ) -> Option<Selected> {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let learned = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
-        let Some(corrections) = self.corrections(options, x) else {
-            let alternatives = self.alternatives(options, x, wish);
-            let choice = self.policy.choose(&situation(&alternatives, &learned, wish), &mut random)?;
-            let estimates = learned.estimates().to_vec();
-            return Some(Selected { policy: self.policy(), choice, estimates });
+        let learned = learner.forecast(options.iter().map(|option| option.strategy), x);
+        let corrections = self.corrections(options.iter().map(|option| option.strategy), x);
+        let (policy, choice) =
+            self.choose(&self.alternatives(options, x, wish), &learned, corrections.as_deref(), wish, seed)?;
+        let corrected = corrected(learned, corrections.as_deref());
+        Some(Selected { policy, choice, estimates: corrected.estimates().to_vec() })
+    }
+
+    /// Decides among combinations. `None` where there are none, or `request.terms` are not those of their space.
+    pub fn decide_jointly(&mut self, request: &Jointly<'_>) -> Option<JointlySelected> {
+        let Jointly { learner, effects, terms, x, numbers, wish, worth_of_a_dollar, admitted, seed } =
+            *request;
+        let space = effects.space();
+        if space.is_empty() || [terms.costs_usd.len(), terms.latencies_ms.len()] != [space.len(); 2] {
+            return None;
+        }
+        let strategies = &space.parts()[0].options;
+        let names = || strategies.iter().map(String::as_str);
+        let baseline = space.place(&self.baseline(request));
+        let learned = learner.forecast(names(), x);
+        let corrections = self.corrections(names(), x);
+        let first = corrected(learned.clone(), corrections.as_deref());
+        let bounds = Bounds { terms, wish, worth_of_a_dollar, admitted };
+        let places = considered(effects, &first, numbers, &bounds, baseline);
+        let combinations: Vec<Combination> = places.iter().map(|place| space.at(*place)).collect();
+        let added = effects.forecast(&combinations.iter().map(Vec::as_slice).collect::<Vec<_>>(), numbers);
+        let taken: Vec<usize> = combinations.iter().map(|combination| usize::from(combination[0])).collect();
+        let corrections: Option<Vec<f64>> =
+            corrections.map(|known| taken.iter().map(|strategy| known[*strategy]).collect());
+        let learned = learned.at(&taken).plus(&added);
+        let spent = places.iter().map(|place| bounds.spent(*place));
+        let named = places.iter().zip(&combinations).map(|(place, combination)| Alternative {
+            arm: space.describe(combination),
+            is_baseline: *place == baseline,
+            ..terms.alternative(*place)
+        });
+        let named: Vec<Alternative> = named.collect();
+        let (policy, choice) =
+            self.choose(&named, &learned.clone().less(spent), corrections.as_deref(), wish, seed)?;
+        let expected = corrected(learned, corrections.as_deref());
+        let estimates = expected.estimates().iter().zip(added.estimates());
+        let considered = places.into_iter().zip(combinations).zip(estimates);
+        let considered = considered
+            .map(|((place, combination), (estimate, added))| Considered {
+                place,
+                combination,
+                estimate: *estimate,
+                added: added.mean,
+            })
+            .collect();
+        Some(JointlySelected { considered, policy, choice })
+    }
+
+    /// The combination that is played until evidence speaks against it.
+    fn baseline(&self, request: &Jointly<'_>) -> Combination {
+        let space = request.effects.space();
+        let may = |part: usize, option: u16| {
+            let admitted = request.admitted.get(part).and_then(Option::as_ref);
+            admitted.is_none_or(|admitted| admitted.contains(&option))
         };
-        let corrected = learned.clone().corrected(&corrections);
-        let alternatives = led(self.alternatives(options, x, wish), &corrected, &corrections, wish);
-        let mut choice = self.policy.choose(&situation(&alternatives, &corrected, wish), &mut random)?;
+        let firsts: Vec<u16> =
+            (0..space.parts()[0].options.len() as u16).filter(|option| may(0, *option)).collect();
+        let offers = firsts.iter().map(|option| {
+            let strategy = space.parts()[0].options[usize::from(*option)].as_str();
+            let place = space.place(&space.plain(*option));
+            let (latency_ms, cost_usd) = (request.terms.latencies_ms[place], request.terms.costs_usd[place]);
+            Offer { strategy, latency_ms, cost_usd }
+        });
+        let offers: Vec<Offer<'_>> = offers.collect();
+        let alternatives = self.alternatives(&offers, request.x, request.wish);
+        let first = alternatives.iter().position(|alternative| alternative.is_baseline).unwrap_or_default();
+        let mut plain = space.plain(firsts.get(first).copied().unwrap_or_default());
+        for (part, option) in plain.iter_mut().enumerate().skip(1) {
+            if !may(part, *option) {
+                let admitted = request.admitted.get(part).and_then(Option::as_ref);
+                *option = admitted.and_then(|admitted| admitted.first().copied()).unwrap_or(*option);
+            }
+        }
+        plain
+    }
+
+    /// The policy's choice, as trees correct what is learned.
+    fn choose(
+        &mut self,
+        alternatives: &[Alternative],
+        learned: &Forecast,
+        corrections: Option<&[f64]>,
+        wish: Wish,
+        seed: u64,
+    ) -> Option<(String, Choice)> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let Some(corrections) = corrections else {
+            let choice = self.policy.choose(&situation(alternatives, learned, wish), &mut random)?;
+            return Some((self.policy(), choice));
+        };
+        let corrected = learned.clone().corrected(corrections);
+        let led = led(alternatives.to_vec(), &corrected, corrections, wish);
+        let mut choice = self.policy.choose(&situation(&led, &corrected, wish), &mut random)?;
         let mut policy = self.policy();
-        if let Some(without) = self.without_trees(options, x, wish, &learned)
+        if let Some(without) = self.policy.incumbent(&situation(alternatives, learned, wish))
             && without != choice.chosen
             && choice.propensities.get(choice.chosen) == Some(&1.0)
         {
@@ -169,7 +314,7 @@ impl Selection {
                 choice.reason = format!(
                     "{}: what would be played without the trees, as in {:.0} % of the requests that they change; with \
                      them {}",
-                    options[without].strategy,
+                    alternatives[without].arm,
                     100.0 * HELD_BACK,
                     choice.reason
                 );
@@ -178,18 +323,18 @@ impl Selection {
         }
         let correction = corrections.get(choice.chosen).copied().unwrap_or_default();
         if correction.abs() >= SMALLEST_CORRECTION {
-            let strategy = options[choice.chosen].strategy;
+            let arm = &alternatives[choice.chosen].arm;
             choice.reason +=
-                &format!("; boosted trees move what is expected of {strategy} here by {correction:+.3}");
+                &format!("; boosted trees move what is expected of {arm} here by {correction:+.3}");
         }
-        Some(Selected { policy, choice, estimates: corrected.estimates().to_vec() })
+        Some((policy, choice))
     }
 
     /// The quality to expect of a strategy, trees included.
-    pub fn predict(&self, learner: &Learner, strategy: &str, x: &FeatureVector) -> Estimate {
-        let mut estimate = learner.predict(strategy, x.as_slice());
+    pub fn predict(&self, learner: &Learner, strategy: &str, x: &[f64]) -> Estimate {
+        let mut estimate = learner.predict(strategy, x);
         if let Some(trees) = &self.trees {
-            let correction: f64 = trees.corrections([strategy], x.as_slice()).iter().sum();
+            let correction: f64 = trees.corrections([strategy], x).iter().sum();
             estimate.mean = (estimate.mean + correction).clamp(0.0, 1.0);
         }
         estimate
@@ -200,47 +345,29 @@ impl Selection {
         &self,
         learner: &Learner,
         options: &[Offer<'_>],
-        x: &FeatureVector,
+        x: &[f64],
         wish: Wish,
     ) -> Option<[usize; 2]> {
-        let learned = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
-        let without = self.without_trees(options, x, wish, &learned)?;
-        let corrections = self.corrections(options, x)?;
+        let names = || options.iter().map(|option| option.strategy);
+        let learned = learner.forecast(names(), x);
+        let alternatives = self.alternatives(options, x, wish);
+        let without = self.policy.incumbent(&situation(&alternatives, &learned, wish))?;
+        let corrections = self.corrections(names(), x)?;
         let corrected = learned.corrected(&corrections);
-        let alternatives = led(self.alternatives(options, x, wish), &corrected, &corrections, wish);
-        Some([without, self.policy.incumbent(&situation(&alternatives, &corrected, wish))?])
+        let led = led(alternatives, &corrected, &corrections, wish);
+        Some([without, self.policy.incumbent(&situation(&led, &corrected, wish))?])
     }
 
-    fn without_trees(
-        &self,
-        options: &[Offer<'_>],
-        x: &FeatureVector,
-        wish: Wish,
-        learned: &Forecast,
-    ) -> Option<usize> {
-        self.policy.incumbent(&situation(&self.alternatives(options, x, wish), learned, wish))
-    }
-
-    fn corrections(&self, options: &[Offer<'_>], x: &FeatureVector) -> Option<Vec<f64>> {
-        let trees = self.trees.as_ref()?;
-        Some(trees.corrections(options.iter().map(|option| option.strategy), x.as_slice()))
+    fn corrections<'a>(&self, strategies: impl IntoIterator<Item = &'a str>, x: &[f64]) -> Option<Vec<f64>> {
+        Some(self.trees.as_ref()?.corrections(strategies, x))
     }
 
     /// Whether looking at what the indexes find can't change the decision for a question of which only `x` is known:
     /// the cheapest option is sure to be good enough.
-    pub fn is_settled(
-        &self,
-        learner: &Learner,
-        options: &[Offer<'_>],
-        x: &FeatureVector,
-        wish: Wish,
-    ) -> bool {
+    pub fn is_settled(&self, learner: &Learner, options: &[Offer<'_>], x: &[f64], wish: Wish) -> bool {
         let alternatives = self.alternatives(options, x, wish);
-        let forecast = learner.forecast(options.iter().map(|option| option.strategy), x.as_slice());
-        let forecast = match self.corrections(options, x) {
-            Some(corrections) => forecast.corrected(&corrections),
-            None => forecast,
-        };
+        let names = || options.iter().map(|option| option.strategy);
+        let forecast = corrected(learner.forecast(names(), x), self.corrections(names(), x).as_deref());
         options.len() < 2 || situation(&alternatives, &forecast, wish).is_settled_by_the_cheapest()
     }
 
@@ -264,7 +391,7 @@ impl Selection {
         self.policy.resume(ledger);
     }
 
-    fn alternatives(&self, options: &[Offer<'_>], x: &FeatureVector, wish: Wish) -> Vec<Alternative> {
+    fn alternatives(&self, options: &[Offer<'_>], x: &[f64], wish: Wish) -> Vec<Alternative> {
         let alternative = |option: &Offer<'_>| Alternative {
             arm: option.strategy.to_owned(),
             latency_ms: option.latency_ms,
@@ -273,7 +400,7 @@ impl Selection {
         };
         let mut alternatives: Vec<Alternative> = options.iter().map(alternative).collect();
         if alternatives.iter().all(|alternative| !alternative.is_baseline) {
-            let believed = self.believed.forecast(options.iter().map(|option| option.strategy), x.as_slice());
+            let believed = self.believed.forecast(options.iter().map(|option| option.strategy), x);
             let wish = Wish { target_quality: None, ..wish };
             if let Some(best) = situation(&alternatives, &believed, wish).preferred() {
                 alternatives[best].is_baseline = true;
@@ -303,7 +430,14 @@ fn led(
 }
 
 fn situation<'a>(alternatives: &'a [Alternative], forecast: &'a Forecast, wish: Wish) -> Situation<'a> {
-    Situation { alternatives, forecast, target_quality: wish.target_quality, budget_usd: wish.budget_usd }
+    Situation { alternatives, forecast, wish }
+}
+
+fn corrected(forecast: Forecast, corrections: Option<&[f64]>) -> Forecast {
+    match corrections {
+        Some(corrections) => forecast.corrected(corrections),
+        None => forecast,
+    }
 }
 
 #[cfg(test)]
@@ -346,8 +480,9 @@ mod tests {
         for (features, expected) in cases {
             let mut selection = Selection::new(policies::parse("conservative:0").unwrap(), None);
             let options = options(&ALL);
-            let selected =
-                selection.decide(&learner, &options, &vector(features), Wish::default(), 1).unwrap();
+            let selected = selection
+                .decide(&learner, &options, vector(features).as_slice(), Wish::default(), 1)
+                .unwrap();
             assert_eq!(options[selected.choice.chosen].strategy, *expected, "{features:?}");
         }
     }
@@ -360,7 +495,7 @@ mod tests {
             Selection::new(policies::parse("conservative:0").unwrap(), Some("dense".to_owned()));
         let options = options(&ALL);
         let mut chosen = |learner: &Learner| {
-            let selected = selection.decide(learner, &options, &x, Wish::default(), 1).unwrap();
+            let selected = selection.decide(learner, &options, x.as_slice(), Wish::default(), 1).unwrap();
             options[selected.choice.chosen].strategy
         };
         assert_eq!(chosen(&learner), "dense");
@@ -392,7 +527,7 @@ mod tests {
         let mut selection =
             Selection::new(policies::parse("conservative:0").unwrap(), Some("hybrid".to_owned()));
         let decide = |selection: &mut Selection, x: &FeatureVector, seed| {
-            selection.decide(&learner, &options, x, Wish::default(), seed).unwrap()
+            selection.decide(&learner, &options, x.as_slice(), Wish::default(), seed).unwrap()
         };
         let before = decide(&mut selection, &long, 1);
         selection.correct_by(Some(Arc::new(trees)));

@@ -10,6 +10,7 @@ mod feedback;
 mod learning;
 mod models;
 mod operations;
+mod plans;
 mod related;
 mod search;
 
@@ -67,6 +68,8 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
         .routes(routes!(search::search))
         .routes(routes!(related::related))
         .routes(routes!(context::optimize))
+        .routes(routes!(plans::plan))
+        .routes(routes!(plans::route))
         .routes(routes!(documents::retrieve, documents::delete))
         .routes(routes!(documents::chunk))
         .routes(routes!(feedback::give, feedback::forget))

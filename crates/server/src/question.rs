@@ -1,6 +1,6 @@
 //! Turns what a request says into a query that the engine takes.
 
-use burnish_types::{Message, Query};
+use burnish_types::{Message, Money, Query};
 
 use crate::error::{ApiError, Code};
 use crate::settings::ServerSettings;
@@ -10,6 +10,8 @@ use crate::wire::{Filter, User};
 pub(crate) const DEFAULT_TOP_K: usize = 10;
 /// The most passages that can be asked for.
 pub(crate) const MAX_TOP_K: usize = 1_000;
+/// More than that nobody means.
+const MOST: f64 = 1e12;
 /// The quality that is good enough where none is named.
 const DEFAULT_TARGET_QUALITY: f32 = 0.8;
 
@@ -32,6 +34,9 @@ pub(crate) struct Options {
     pub(crate) filter: Option<Filter>,
     pub(crate) user: Option<User>,
     pub(crate) target_quality: Option<f32>,
+    /// In US dollars.
+    pub(crate) budget_usd: Option<f64>,
+    pub(crate) latency_budget_ms: Option<f64>,
 }
 
 impl Question {
@@ -56,8 +61,18 @@ impl Question {
             let message = format!("`target_quality` lies between 0 and 1; {target_quality} does not");
             return Err(ApiError::invalid(format!("{prefix}target_quality"), message));
         }
+        let amount = |name: &str, amount: Option<f64>, unit: &str| match amount {
+            Some(amount) if !(0.0..=MOST).contains(&amount) => {
+                let message = format!("`{name}` is an amount of {unit}, 0 at least; {amount} is not");
+                Err(ApiError::invalid(format!("{prefix}{name}"), message))
+            }
+            amount => Ok(amount),
+        };
+        let budget = amount("budget_usd", options.budget_usd, "US dollars")?;
+        let latency_budget_ms = amount("latency_budget_ms", options.latency_budget_ms, "milliseconds")?;
+        let budget = budget.map(|usd| Money::from_micros((usd * 1e6).floor() as u64));
         let filter = options.filter.unwrap_or_default().into_inside(&format!("{prefix}filter"))?;
         let user = options.user.unwrap_or_default().into();
-        Ok(Query { text, conversation, user, filter, top_k, target_quality, budget: None })
+        Ok(Query { text, conversation, user, filter, top_k, target_quality, budget, latency_budget_ms })
     }
 }

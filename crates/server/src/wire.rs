@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
-pub(crate) use decision::{Decision, Outcome, Planned, Prediction, Selective, Timing};
+pub(crate) use decision::{Considered, Decision, Outcome, Planned, Prediction, Selective, Timing};
 pub(crate) use filter::Filter;
 pub(crate) use user::User;
 

@@ -134,7 +134,14 @@ mod tests {
     }
 
     fn prediction(quality: f64) -> Prediction {
-        Prediction { quality, quality_deviation: 0.1, latency_ms: 3.0, cost: Money::ZERO, outcomes: 7 }
+        Prediction {
+            quality,
+            quality_deviation: 0.1,
+            added: 0.0,
+            latency_ms: 3.0,
+            cost: Money::ZERO,
+            outcomes: 7,
+        }
     }
 
     proptest! {

@@ -59,6 +59,9 @@ pub struct Plan {
     pub depth: usize,
     /// The most tokens of evidence given to the answerer.
     pub context_tokens: u32,
+    /// The share of the evidence that a language model is not shown, in [0, 1), as far as nothing is lost by it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reduction: f64,
     /// Who writes the answer.
     pub answerer: Answerer,
     /// How a language model is to write, where that is left to the planner.
@@ -73,7 +76,10 @@ pub struct Prediction {
     pub quality: f64,
     /// Standard deviation of that expectation.
     pub quality_deviation: f64,
-    /// Expected latency of retrieval in milliseconds.
+    /// What of it depth, reduction and answerer are expected to add to what the strategy is worth with the first option of each.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub added: f64,
+    /// Expected latency in milliseconds, of retrieval and of whoever answers.
     pub latency_ms: f64,
     /// Expected cost of the answer.
     #[serde(default, skip_serializing_if = "Money::is_zero")]
@@ -155,15 +161,34 @@ pub struct Decision {
     pub cache: Option<CacheChoice>,
 }
 
-/// Most decisions explore nothing.
+/// Most decisions explore nothing, leave nothing out, and add nothing to their strategy.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
-fn is_zero(charge: &f64) -> bool {
-    *charge == 0.0
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl Decision {
     /// The candidate that was chosen.
     pub fn choice(&self) -> Option<&Candidate> {
         self.candidates.get(self.chosen)
+    }
+
+    /// The strategies that could have been taken, each with its first candidate and with the probability that it was going to be
+    /// taken in whatever combination; the chosen one's place among them.
+    pub fn strategies(&self) -> (Vec<(&Candidate, f64)>, usize) {
+        let mut strategies: Vec<(&Candidate, f64)> = Vec::new();
+        let mut chosen = 0;
+        for (place, candidate) in self.candidates.iter().enumerate() {
+            let same = |(known, _): &(&Candidate, f64)| known.plan.strategy == candidate.plan.strategy;
+            let at = strategies.iter().position(same).unwrap_or(strategies.len());
+            match strategies.get_mut(at) {
+                Some((_, propensity)) => *propensity += candidate.propensity,
+                None => strategies.push((candidate, candidate.propensity)),
+            }
+            if place == self.chosen {
+                chosen = at;
+            }
+        }
+        (strategies, chosen)
     }
 }

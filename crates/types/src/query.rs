@@ -37,6 +37,17 @@ pub struct Query {
     pub target_quality: f32,
     /// The most that the answer may cost.
     pub budget: Option<Money>,
+    /// The longest that the answer should take, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_budget_ms: Option<f64>,
+}
+
+impl Query {
+    /// Characters of the question and of what was said before it.
+    pub fn chars(&self) -> usize {
+        let said = self.conversation.iter().map(|message| message.content.chars().count());
+        self.text.chars().count() + said.sum::<usize>()
+    }
 }
 
 /// Named numbers that describe a query, with the version of their definition.

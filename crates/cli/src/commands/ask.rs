@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::{output, parts};
 
+/// Passages of an answer where their number is not said.
+const PASSAGES: usize = 8;
 /// How much of a passage a person is shown.
 const SHOWN_CHARACTERS: usize = 240;
 
@@ -52,15 +54,16 @@ pub(crate) fn run(
     query: &str,
     strategy: Option<String>,
     model: Option<String>,
-    top_k: usize,
+    depth: Option<usize>,
 ) -> Result<()> {
     let engine = parts::engine(&context.config)?;
     let answerer =
         model.map(|name| if name == "extractive" { Answerer::Extractive } else { Answerer::Model(name) });
-    let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer, fresh: false };
+    let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer, depth, fresh: false };
     let (decision, answer) = runtime()?.block_on(async {
         let sampling = Sampling { whole: context.json, ..Sampling::default() };
-        let mut answering = engine.answer(question(query, top_k), pinned, sampling).await?;
+        let mut answering =
+            engine.answer(question(query, depth.unwrap_or(PASSAGES)), pinned, sampling).await?;
         let mut whole = None;
         while let Some(event) = answering.events.next().await {
             match event? {
@@ -99,6 +102,7 @@ fn question(text: &str, top_k: usize) -> Query {
         top_k,
         target_quality: 0.8,
         budget: None,
+        latency_budget_ms: None,
     }
 }
 

@@ -60,8 +60,8 @@ pub(crate) fn run(context: &Context, outcomes: u64, seed: u64) -> Result<()> {
                 let seed = random.u64(..);
                 let started = Instant::now();
                 let x = seen(&query, &mut random);
-                let wish = Wish { target_quality: Some(0.8), budget_usd: None };
-                let selected = selection.decide(&learner, &offers, &x, wish, seed);
+                let wish = Wish { target_quality: Some(0.8), ..Wish::default() };
+                let selected = selection.decide(&learner, &offers, x.as_slice(), wish, seed);
                 let micros = started.elapsed().as_secs_f64() * 1e6;
                 selected.map(|_| micros)
             })
@@ -114,6 +114,7 @@ fn asked(random: &mut fastrand::Rng) -> Query {
         top_k: 10,
         target_quality: 0.8,
         budget: None,
+        latency_budget_ms: None,
     }
 }
 

@@ -140,6 +140,7 @@ fn inputs(text: &str) -> TypeInputs {
         top_k: 10,
         target_quality: 0.8,
         budget: None,
+        latency_budget_ms: None,
     }))
 }
 

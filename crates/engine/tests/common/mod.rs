@@ -12,6 +12,7 @@ pub(crate) fn question(text: &str) -> Query {
         top_k: 5,
         target_quality: 0.8,
         budget: None,
+        latency_budget_ms: None,
     }
 }
 

@@ -56,7 +56,7 @@ impl Chooser for Planned {
             .collect();
         let x = FeatureVector::new(&query.features);
         // A collection's judgements can always be met better: nothing is good enough.
-        let selected = self.selection.decide(&self.learner, &offers, &x, Wish::default(), seed);
+        let selected = self.selection.decide(&self.learner, &offers, x.as_slice(), Wish::default(), seed);
         self.charge = selected.as_ref().map_or(0.0, |selected| selected.choice.charge);
         selected.map_or(0, |selected| selected.choice.chosen)
     }

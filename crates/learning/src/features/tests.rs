@@ -18,6 +18,7 @@ fn query(text: &str) -> Query {
         top_k: 10,
         target_quality: 0.8,
         budget: None,
+        latency_budget_ms: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Notices that an option does not do any more what it did.
 
+use serde::{Deserialize, Serialize};
+
 /// Outcomes of an option that are looked at, the latest ones.
 const WINDOW: usize = 40;
 /// Fewer say nothing.
@@ -8,7 +10,7 @@ const LEAST: usize = 8;
 const ALARM: f64 = 4.0;
 
 /// The latest errors of each option.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Change {
     errors: Vec<Vec<Vec<f64>>>,
 }

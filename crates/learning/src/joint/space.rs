@@ -1,7 +1,9 @@
 //! What can be combined.
 
+use serde::{Deserialize, Serialize};
+
 /// One thing that is decided, with its options.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// What is decided, such as `model`.
     pub name: String,
@@ -13,13 +15,15 @@ pub struct Part {
     /// The numbers of a request that tell how well its options do, by their places; the first, which is always 1, is taken
     /// anyway.
     pub places: Vec<usize>,
+    /// The place of the option that is taken as long as nothing speaks against it.
+    pub baseline: u16,
 }
 
 /// An option of each part, by its place.
 pub type Combination = Vec<u16>;
 
 /// All combinations of the options of some parts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Space {
     parts: Vec<Part>,
 }
@@ -46,13 +50,19 @@ impl Space {
     }
 
     /// The combination at a place: the last part's options change fastest.
-    pub fn at(&self, mut place: usize) -> Combination {
+    pub fn at(&self, place: usize) -> Combination {
         let mut combination = vec![0; self.parts.len()];
-        for (option, part) in combination.iter_mut().zip(&self.parts).rev() {
-            *option = (place % part.options.len()) as u16;
-            place /= part.options.len();
-        }
+        self.options_at(place).for_each(|(part, option)| combination[part] = option);
         combination
+    }
+
+    /// The option of each part at a place, the last part first, with the part's place.
+    pub(crate) fn options_at(&self, mut place: usize) -> impl Iterator<Item = (usize, u16)> + '_ {
+        self.parts.iter().enumerate().rev().map(move |(part, known)| {
+            let option = place % known.options.len();
+            place /= known.options.len();
+            (part, option as u16)
+        })
     }
 
     /// The place of a combination.
@@ -61,9 +71,30 @@ impl Space {
         steps.fold(0, |place, (option, part)| place * part.options.len() + usize::from(*option))
     }
 
-    /// A combination in words, such as `hybrid · 5 · large`.
+    /// The combination with the same option of the first part, and the baseline of all others.
+    pub fn plain(&self, first: u16) -> Combination {
+        std::iter::once(first).chain(self.parts.iter().skip(1).map(|part| part.baseline)).collect()
+    }
+
+    /// Whether nothing is to be decided but the first part.
+    pub fn has_one_part(&self) -> bool {
+        self.parts.iter().skip(1).all(|part| part.options.len() == 1)
+    }
+
+    /// Whether there is such a combination.
+    pub(crate) fn holds(&self, combination: &[u16]) -> bool {
+        combination.len() == self.parts.len()
+            && combination
+                .iter()
+                .zip(&self.parts)
+                .all(|(option, part)| usize::from(*option) < part.options.len())
+    }
+
+    /// A combination in words, such as `hybrid · 5 passages · large`; what could not have been otherwise is not said.
     pub fn describe(&self, combination: &[u16]) -> String {
-        let options = combination.iter().zip(&self.parts);
+        let options = combination.iter().zip(&self.parts).enumerate();
+        let options = options.filter(|(place, (_, part))| *place == 0 || part.options.len() > 1);
+        let options = options.map(|(_, option)| option);
         let names = options.filter_map(|(option, part)| part.options.get(usize::from(*option)));
         names.map(String::as_str).collect::<Vec<_>>().join(" · ")
     }

@@ -1,12 +1,15 @@
 //! What is learned of combinations, and which are chosen.
 
 use super::*;
+use crate::learner::Learner;
 use crate::policies;
-use crate::selection::Wish;
+use crate::predictor::{PredictorSettings, Prior};
+use crate::selection::{Jointly, LABEL_WEIGHT, Selection, Wish};
+use burnish_types::Timestamp;
 
 fn part(name: &str, options: usize, places: &[usize]) -> Part {
     let options = (0..options).map(|option| format!("{name}{option}")).collect();
-    Part { name: name.to_owned(), options, scale: Vec::new(), places: places.to_vec() }
+    Part { name: name.to_owned(), options, places: places.to_vec(), ..Part::default() }
 }
 
 fn space() -> Space {
@@ -46,41 +49,83 @@ fn places_and_combinations_are_the_same_in_another_form() {
 }
 
 #[test]
-fn outcomes_of_some_combinations_teach_all() {
+fn outcomes_of_some_combinations_teach_what_all_add() {
     let mut random = fastrand::Rng::with_seed(1);
-    let mut predictor = JointPredictor::new(space(), 2);
+    let mut effects = Effects::new(space(), 2);
     for _ in 0..3_000 {
         let x = request(&mut random);
-        let combination = predictor.space().at(random.usize(..60));
+        let combination = effects.space().at(random.usize(..60));
         let quality = truth(&combination, &x) + 0.2 * (random.f64() - 0.5);
-        assert!(predictor.observe(&combination, &x, quality, 1.0).is_some());
+        assert_eq!(effects.observe(&combination, &x, quality, 1.0), None);
     }
     let mut worst = 0.0_f64;
-    for place in 0..60 {
-        for sign in [-1.0, 1.0] {
-            let combination = predictor.space().at(place);
-            let forecast = predictor.forecast(&[&combination], &[1.0, sign]);
-            worst = worst.max((forecast.estimates()[0].mean - truth(&combination, &[1.0, sign])).abs());
+    for (place, x) in (0..60).flat_map(|place| [(place, [1.0, -1.0]), (place, [1.0, 1.0])]) {
+        let combination = effects.space().at(place);
+        let plain = effects.space().plain(combination[0]);
+        let added = effects.forecast(&[&combination, &plain], &x);
+        let expected = truth(&combination, &x) - truth(&plain, &x);
+        worst = worst.max((added.estimates()[0].mean - expected).abs());
+        assert_eq!((added.estimates()[1].mean, added.estimates()[1].deviation), (0.0, 0.0));
+    }
+    assert!(worst < 0.08, "{worst}");
+}
+
+#[test]
+fn an_outcome_that_is_taken_back_leaves_no_trace_and_a_snapshot_is_whole() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut effects = Effects::new(space(), 2);
+    let mut outcomes = Vec::new();
+    for number in 0..200 {
+        let (x, combination) = (request(&mut random), effects.space().at(random.usize(..60)));
+        let quality = random.f64();
+        effects.revise(&combination, &x, quality, 0.5);
+        if number % 3 == 0 {
+            outcomes.push((combination, x, quality));
         }
     }
-    assert!(worst < 0.06, "{worst}");
+    let mut without = Effects::new(space(), 2);
+    let mut random = fastrand::Rng::with_seed(5);
+    for number in 0..200 {
+        let (x, combination) = (request(&mut random), without.space().at(random.usize(..60)));
+        let quality = random.f64();
+        if number % 3 != 0 {
+            without.revise(&combination, &x, quality, 0.5);
+        }
+    }
+    for (combination, x, quality) in &outcomes {
+        effects.take_back(combination, x, *quality, 0.5);
+    }
+    // What was never in is not taken out.
+    let mut none = Effects::new(space(), 2);
+    none.take_back(&[0, 0, 0], &[1.0, 0.0], 0.5, 1e9);
+    assert_eq!(none.outcomes(), 0);
+    let restored = Effects::from_bytes(space(), 2, &effects.to_bytes()).unwrap();
+    assert_eq!((restored.outcomes(), effects.outcomes()), (without.outcomes(), 133));
+    for place in 0..60 {
+        let of = |effects: &Effects| effects.forecast(&[&space().at(place)], &[1.0, 0.5]).estimates()[0].mean;
+        assert!((of(&restored) - of(&without)).abs() < 1e-9);
+        assert_eq!(of(&restored), of(&effects));
+    }
+    assert!(Effects::from_bytes(space(), 3, &effects.to_bytes()).is_none());
+    assert!(Effects::from_bytes(Space::new(vec![part("a", 4, &[1])]), 2, &effects.to_bytes()).is_none());
 }
 
 #[test]
 fn on_a_scale_what_is_known_of_some_tells_of_those_beside_them() {
-    let ordered = |scale: Vec<f64>| Space::new(vec![Part { scale, ..part("depth", 5, &[]) }]);
+    let ordered =
+        |scale: Vec<f64>| Space::new(vec![part("strategy", 1, &[]), Part { scale, ..part("depth", 5, &[]) }]);
     let expected = |scale: Vec<f64>| {
         let mut random = fastrand::Rng::with_seed(2);
-        let mut predictor = JointPredictor::new(ordered(scale), 1);
+        let mut effects = Effects::new(ordered(scale), 1);
         for turn in 0..600 {
             let option = [0, 1, 3][turn % 3];
             let quality = 0.3 + 0.1 * f64::from(option) + 0.2 * (random.f64() - 0.5);
-            predictor.observe(&[option], &[1.0], quality, 1.0);
+            effects.observe(&[0, option], &[1.0], quality, 1.0);
         }
-        predictor.forecast(&[&[4]], &[1.0]).estimates()[0].mean
+        effects.forecast(&[&[0, 4]], &[1.0]).estimates()[0].mean
     };
-    assert!((expected(vec![1.0, 2.0, 3.0, 4.0, 5.0]) - 0.7).abs() < 0.08);
-    assert!(expected(Vec::new()) < 0.6);
+    assert!((expected(vec![1.0, 2.0, 3.0, 4.0, 5.0]) - 0.4).abs() < 0.08);
+    assert!(expected(Vec::new()) < 0.3);
     // Neither of these is a scale.
     assert_eq!(expected(vec![1.0; 5]), expected(Vec::new()));
     assert_eq!(expected(vec![f64::NAN; 5]), expected(vec![1.0, 2.0]));
@@ -88,17 +133,79 @@ fn on_a_scale_what_is_known_of_some_tells_of_those_beside_them() {
 
 #[test]
 fn what_is_no_outcome_changes_nothing() {
-    let mut predictor = JointPredictor::new(space(), 2);
+    let mut effects = Effects::new(space(), 2);
     for (combination, x, quality, weight) in [
         (&[0, 0][..], [1.0, 0.0], 0.5, 1.0),
         (&[0, 0, 9], [1.0, 0.0], 0.5, 1.0),
         (&[0, 0, 0], [1.0, f64::NAN], 0.5, 1.0),
         (&[0, 0, 0], [1.0, 0.0], f64::INFINITY, 1.0),
-        (&[0, 0, 0], [1.0, 0.0], 0.5, -1.0),
+        (&[0, 0, 0], [1.0, 0.0], 0.5, 0.0),
     ] {
-        assert_eq!(predictor.observe(combination, &x, quality, weight), None);
+        assert_eq!(effects.observe(combination, &x, quality, weight), None);
     }
-    assert_eq!(predictor.outcomes(), 0);
+    assert_eq!(effects.outcomes(), 0);
+}
+
+/// Both learners, and what decides.
+struct World {
+    learner: Learner,
+    effects: Effects,
+    selection: Selection,
+    costs: Vec<f64>,
+    changes: usize,
+}
+
+impl World {
+    fn new(policy: &str) -> Self {
+        let settings = PredictorSettings { dimensions: 2, half_life_days: None };
+        let effects = Effects::new(space(), 2);
+        // Later options of `a` are dearer.
+        let costs = (0..60).map(|place| 0.001 * f64::from(1 + effects.space().at(place)[0])).collect();
+        Self {
+            learner: Learner::new(settings, Prior::default()),
+            effects,
+            selection: Selection::new(policies::parse(policy).unwrap(), Some("a0".to_owned())),
+            costs,
+            changes: 0,
+        }
+    }
+
+    /// Decides, learns, and returns the combination with its quality.
+    fn turn(
+        &mut self,
+        x: &[f64],
+        wish: Wish,
+        admitted: &[Admitted],
+        number: u64,
+        quality: impl Fn(&[u16]) -> f64,
+    ) -> (Combination, f64) {
+        let request = Jointly {
+            learner: &self.learner,
+            effects: &self.effects,
+            terms: Terms { costs_usd: &self.costs, latencies_ms: &[100.0; 60] },
+            x,
+            numbers: x,
+            wish,
+            worth_of_a_dollar: 0.0,
+            admitted,
+            seed: number,
+        };
+        let selected = self.selection.decide_jointly(&request).unwrap();
+        let total: f64 = selected.choice.propensities.iter().sum();
+        assert!((total - 1.0).abs() < 1e-9 && selected.considered.len() <= 40);
+        let chosen = selected.chosen().unwrap();
+        assert_eq!(self.effects.space().at(chosen.place), chosen.combination);
+        let (combination, added) = (chosen.combination.clone(), chosen.added);
+        let quality = quality(&combination);
+        let seen = (quality + 0.2 * (fastrand::Rng::with_seed(number).f64() - 0.5)).clamp(0.0, 1.0);
+        let strategy = self.effects.space().parts()[0].options[usize::from(combination[0])].clone();
+        self.learner.observe(&strategy, x, seen - added, LABEL_WEIGHT, Timestamp(number));
+        self.changes += usize::from(self.effects.observe(&combination, x, seen, 1.0).is_some());
+        if selected.choice.charge > 0.0 {
+            self.selection.settle(seen);
+        }
+        (combination, quality)
+    }
 }
 
 /// Plays `requests` and returns how often each place was taken, and the mean quality of the last third.
@@ -107,42 +214,25 @@ fn play(
     wish: Wish,
     requests: usize,
     worsens: Option<(usize, u16)>,
-) -> (Vec<usize>, f64, JointPlanner) {
+) -> (Vec<usize>, f64, World) {
     let mut random = fastrand::Rng::with_seed(7);
-    let predictor = JointPredictor::new(space(), 2);
-    let policy = policies::parse(policy).unwrap();
-    let mut planner = JointPlanner::new(predictor, policy, JointSettings::default());
-    // Later options of `a` are dearer.
-    let costs: Vec<f64> =
-        (0..60).map(|place| 0.001 * f64::from(1 + planner.predictor().space().at(place)[0])).collect();
-    let latencies = vec![100.0; 60];
+    let mut world = World::new(policy);
     let (mut taken, mut late) = (vec![0; 60], Vec::new());
     for number in 0..requests {
         let x = request(&mut random);
-        let terms = Terms { costs_usd: &costs, latencies_ms: &latencies };
-        let planned = planner.plan(&x, terms, wish, number as u64).unwrap();
-        assert_eq!(planned.place, planned.considered[planned.choice.chosen]);
-        let total: f64 = planned.choice.propensities.iter().sum();
-        assert!((total - 1.0).abs() < 1e-9 && planned.considered.len() <= 40);
-        let mut quality = truth(&planned.combination, &x);
-        if let Some((part, option)) = worsens
-            && number > requests / 2
-            && planned.combination[part] == option
-        {
-            quality -= 0.5;
-        }
-        let noisy = (quality + 0.2 * (random.f64() - 0.5)).clamp(0.0, 1.0);
-        planner.observe(&planned.combination, &x, noisy, 1.0);
-        if planned.choice.charge > 0.0 {
-            planner.settle(noisy);
-        }
+        let worse = |combination: &[u16]| {
+            worsens.is_some_and(|(part, option)| number > requests / 2 && combination[part] == option)
+        };
+        let quality =
+            |combination: &[u16]| truth(combination, &x) - if worse(combination) { 0.5 } else { 0.0 };
+        let (combination, quality) = world.turn(&x, wish, &[], number as u64, quality);
         if number >= requests * 2 / 3 {
-            taken[planned.place] += 1;
+            taken[world.effects.space().place(&combination)] += 1;
             late.push(quality);
         }
     }
     let mean = late.iter().sum::<f64>() / late.len() as f64;
-    (taken, mean, planner)
+    (taken, mean, world)
 }
 
 #[test]
@@ -154,21 +244,30 @@ fn the_best_combination_is_found_though_only_together_its_options_are_good() {
 
 #[test]
 fn a_target_is_met_at_a_lower_price() {
-    let wish = Wish { target_quality: Some(0.3), budget_usd: None };
-    let (taken, quality, planner) = play("thompson", wish, 1_500, None);
-    let cheap: usize = (0..60)
-        .filter(|place| planner.predictor().space().at(*place)[0] == 0)
-        .map(|place| taken[place])
-        .sum();
+    let wish = Wish { target_quality: Some(0.3), ..Wish::default() };
+    let (taken, quality, world) = play("thompson", wish, 1_500, None);
+    let cheap: usize =
+        (0..60).filter(|place| world.effects.space().at(*place)[0] == 0).map(|place| taken[place]).sum();
     assert!(quality > 0.3 && cheap * 10 > taken.iter().sum::<usize>() * 9, "{quality} {taken:?}");
 }
 
 #[test]
 fn what_has_worsened_is_left() {
-    let (taken, quality, planner) = play("thompson", Wish::default(), 1_800, Some((0, 3)));
-    let left: usize = (0..60)
-        .filter(|place| planner.predictor().space().at(*place)[0] == 3)
-        .map(|place| taken[place])
-        .sum();
-    assert!(planner.changes() > 0 && left * 20 < taken.iter().sum::<usize>(), "{quality} {taken:?}");
+    let (taken, quality, world) = play("thompson", Wish::default(), 1_800, Some((2, 4)));
+    let left: usize =
+        (0..60).filter(|place| world.effects.space().at(*place)[2] == 4).map(|place| taken[place]).sum();
+    assert!(world.changes > 0 && left * 20 < taken.iter().sum::<usize>(), "{quality} {taken:?}");
+}
+
+#[test]
+fn what_is_pinned_or_does_not_fit_is_not_taken() {
+    let mut world = World::new("epsilon:0.5");
+    for number in 0..200 {
+        let admitted = [Some(vec![2]), None, Some(vec![3, 4])];
+        let (taken, _) = world.turn(&[1.0, 0.5], Wish::default(), &admitted, number, |_| 0.5);
+        assert!(taken[0] == 2 && taken[2] >= 3);
+        let wish = Wish { budget_usd: Some(0.002), ..Wish::default() };
+        let (taken, _) = world.turn(&[1.0, 0.5], wish, &[], number, |_| 0.5);
+        assert!(taken[0] < 2, "{taken:?}");
+    }
 }

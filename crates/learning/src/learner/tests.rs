@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::policies::{self, Alternative, Situation};
+use crate::policies::{self, Alternative, Situation, Wish};
 
 const WEIGHT: f64 = 6.25;
 
@@ -215,8 +215,7 @@ fn decision_takes_microseconds_after_a_long_history() {
                 let situation = Situation {
                     alternatives: &alternatives,
                     forecast: &forecast,
-                    target_quality: Some(0.8),
-                    budget_usd: None,
+                    wish: Wish { target_quality: Some(0.8), ..Wish::default() },
                 };
                 let choice = policy.choose(&situation, &mut random).unwrap();
                 let took = start.elapsed().as_secs_f64() * 1e6;

@@ -50,7 +50,8 @@ impl Conservative {
             least > 0.0 || (cheaper && least > -QUALITY_TOLERANCE)
         };
         let lower = situation.lower_bounds();
-        let sufficient = |place: usize| situation.target_quality.is_some_and(|target| lower[place] >= target);
+        let sufficient =
+            |place: usize| situation.wish.target_quality.is_some_and(|target| lower[place] >= target);
         let verdict = situation.best(&situation.means(), &lower, |place| {
             !situation.forecast.is_settled() || place == baseline || sufficient(place) || proven(place)
         })?;
@@ -88,6 +89,10 @@ impl Conservative {
 impl Policy for Conservative {
     fn name(&self) -> String {
         format!("conservative:{}", self.alpha)
+    }
+
+    fn copy(&self) -> Box<dyn Policy> {
+        Box::new(self.clone())
     }
 
     fn choose(&mut self, situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Choice> {

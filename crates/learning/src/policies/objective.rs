@@ -31,7 +31,12 @@ pub struct Alternative {
 impl Alternative {
     /// Time and money as one figure, in US dollars.
     pub(crate) fn price(&self) -> f64 {
-        self.cost_usd + self.latency_ms / 1000.0 * USD_PER_SECOND
+        Self::price_of(self.cost_usd, self.latency_ms)
+    }
+
+    /// Money in US dollars, and time in milliseconds, as one figure.
+    pub fn price_of(cost_usd: f64, latency_ms: f64) -> f64 {
+        cost_usd + latency_ms / 1000.0 * USD_PER_SECOND
     }
 
     pub(crate) fn is_cheaper_than(&self, other: &Self) -> bool {
@@ -47,10 +52,19 @@ pub struct Situation<'a> {
     pub alternatives: &'a [Alternative],
     /// The quality to expect of each, in the same order.
     pub forecast: &'a Forecast,
-    /// Quality in [0, 1] that is good enough; `None` where more is always better.
+    /// What the request wants.
+    pub wish: Wish,
+}
+
+/// What a request wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Wish {
+    /// The quality in [0, 1] that is good enough; `None` where more is always better.
     pub target_quality: Option<f64>,
-    /// The most that the request may be expected to cost, in US dollars.
+    /// The most that it may be expected to cost, in US dollars.
     pub budget_usd: Option<f64>,
+    /// The longest that it may be expected to take, in milliseconds.
+    pub latency_ms: Option<f64>,
 }
 
 /// Which alternative the objective prefers, and why.
@@ -68,7 +82,7 @@ pub(crate) enum Ground {
     Best,
     /// As good as the best one, which is named, and cheaper.
     AsGood(usize),
-    /// Nothing can be paid for; this is the cheapest.
+    /// Nothing fits what may be spent; this is the cheapest.
     OverBudget,
 }
 
@@ -101,15 +115,18 @@ impl Situation<'_> {
         let price = |place: &usize| self.alternatives[*place].price();
         let cheapest = self.places().min_by(|left, right| price(left).total_cmp(&price(right)));
         let lower = self.lower_bounds();
-        cheapest.zip(self.target_quality).is_some_and(|(cheapest, target)| lower[cheapest] >= target)
+        cheapest.zip(self.wish.target_quality).is_some_and(|(cheapest, target)| lower[cheapest] >= target)
     }
 
     pub(crate) fn baseline(&self) -> usize {
         self.places().find(|place| self.alternatives[*place].is_baseline).unwrap_or(0)
     }
 
+    /// Whether it fits what may be spent, of money and of time.
     pub(crate) fn is_affordable(&self, place: usize) -> bool {
-        self.budget_usd.is_none_or(|budget| self.alternatives[place].cost_usd <= budget)
+        let Alternative { cost_usd, latency_ms, .. } = self.alternatives[place];
+        self.wish.budget_usd.is_none_or(|budget| cost_usd <= budget)
+            && self.wish.latency_ms.is_none_or(|budget| latency_ms <= budget)
     }
 
     /// The objective, given a value and a lower bound of quality for each alternative, over those that `admits`
@@ -124,7 +141,7 @@ impl Situation<'_> {
         let admitted = || self.places().filter(|place| admits(*place));
         let affordable = || admitted().filter(|place| self.is_affordable(*place));
         let cheapest = |left: &usize, right: &usize| price(left).total_cmp(&price(right));
-        if let Some(target) = self.target_quality {
+        if let Some(target) = self.wish.target_quality {
             let enough = affordable().filter(|place| lower[*place] >= target);
             if let Some(place) = enough.min_by(cheapest) {
                 return Some(Verdict { place, ground: Ground::MeetsTarget });
@@ -153,7 +170,7 @@ impl Situation<'_> {
             Ground::MeetsTarget => format!(
                 "{}: the cheapest whose quality is sure to meet {:.2} (at least {:.3}, expected {mean:.3})",
                 name(place),
-                self.target_quality.unwrap_or_default(),
+                self.wish.target_quality.unwrap_or_default(),
                 (mean - LOWER * self.deviation(place)).clamp(0.0, 1.0),
             ),
             Ground::AsGood(best) => format!(
@@ -163,13 +180,23 @@ impl Situation<'_> {
                 self.mean(best),
                 self.saving(place, best)
             ),
-            Ground::Best => format!("{}: the best expected quality, {mean:.3}", name(place)),
-            Ground::OverBudget => format!(
-                "{}: nothing is expected to fit the budget of ${:.6}, and this costs least, ${:.6}",
-                name(place),
-                self.budget_usd.unwrap_or_default(),
-                self.alternatives[place].cost_usd
-            ),
+            Ground::Best => {
+                let target =
+                    self.wish.target_quality.map(|target| format!("; nothing is sure to meet {target:.2}"));
+                format!("{}: the best expected quality, {mean:.3}{}", name(place), target.unwrap_or_default())
+            }
+            Ground::OverBudget => {
+                let Alternative { cost_usd, latency_ms, .. } = self.alternatives[place];
+                let money = self.wish.budget_usd.map(|budget| format!("${budget:.6}"));
+                let time = self.wish.latency_ms.map(|budget| format!("{budget:.0} ms"));
+                let budgets: Vec<String> = money.into_iter().chain(time).collect();
+                format!(
+                    "{}: nothing is expected to fit the budget of {}, and this takes least, ${cost_usd:.6} and \
+                     {latency_ms:.0} ms",
+                    name(place),
+                    budgets.join(" and "),
+                )
+            }
         }
     }
 

@@ -20,6 +20,10 @@ impl Policy for Fixed {
         format!("fixed:{}", self.arm)
     }
 
+    fn copy(&self) -> Box<dyn Policy> {
+        Box::new(self.clone())
+    }
+
     fn choose(&mut self, situation: &Situation<'_>, _random: &mut fastrand::Rng) -> Option<Choice> {
         let alternatives = situation.alternatives;
         let found = alternatives.iter().position(|alternative| alternative.arm == self.arm);
@@ -54,6 +58,10 @@ impl Epsilon {
 impl Policy for Epsilon {
     fn name(&self) -> String {
         format!("epsilon:{}", self.share)
+    }
+
+    fn copy(&self) -> Box<dyn Policy> {
+        Box::new(self.clone())
     }
 
     fn choose(&mut self, situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Choice> {
@@ -103,6 +111,10 @@ impl LinUcb {
 impl Policy for LinUcb {
     fn name(&self) -> String {
         format!("linucb:{}", self.width)
+    }
+
+    fn copy(&self) -> Box<dyn Policy> {
+        Box::new(self.clone())
     }
 
     fn choose(&mut self, situation: &Situation<'_>, _random: &mut fastrand::Rng) -> Option<Choice> {

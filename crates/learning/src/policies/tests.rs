@@ -33,8 +33,8 @@ fn choose(
     budget_usd: Option<f64>,
 ) -> Choice {
     let (alternatives, forecast) = (alternatives(prices), forecast(estimates));
-    let situation =
-        Situation { alternatives: &alternatives, forecast: &forecast, target_quality, budget_usd };
+    let wish = Wish { target_quality, budget_usd, latency_ms: None };
+    let situation = Situation { alternatives: &alternatives, forecast: &forecast, wish };
     parse(policy).unwrap().choose(&situation, &mut fastrand::Rng::with_seed(1)).unwrap()
 }
 
@@ -129,8 +129,7 @@ fn the_baseline_is_left_on_evidence_only() {
     let estimate = |mean| Estimate { mean, deviation: 0.2, outcomes: 9 };
     let joint = Forecast::new(vec![estimate(0.5), estimate(0.6)], vec![0.0401, 0.04, 0.04, 0.0401]);
     let alternatives = alternatives(&[(1.0, 0.0), (1.0, 0.0)]);
-    let situation =
-        Situation { alternatives: &alternatives, forecast: &joint, target_quality: None, budget_usd: None };
+    let situation = Situation { alternatives: &alternatives, forecast: &joint, wish: Wish::default() };
     let choice =
         parse("conservative:0").unwrap().choose(&situation, &mut fastrand::Rng::with_seed(1)).unwrap();
     assert_eq!(choice.chosen, 1);
@@ -140,12 +139,7 @@ fn the_baseline_is_left_on_evidence_only() {
 fn thompson_plays_each_as_often_as_it_may_be_the_best() {
     let (alternatives, forecast) =
         (alternatives(&[(1.0, 0.0), (1.0, 0.0)]), forecast(&[(0.5, 0.1), (0.6, 0.1)]));
-    let situation = Situation {
-        alternatives: &alternatives,
-        forecast: &forecast,
-        target_quality: None,
-        budget_usd: None,
-    };
+    let situation = Situation { alternatives: &alternatives, forecast: &forecast, wish: Wish::default() };
     let mut chosen = 0.0;
     let mut said = 0.0;
     for seed in 0..4_000 {
@@ -162,12 +156,7 @@ fn play(alpha: f64, worth: &[f64], delay: usize, lost: bool, alarms: bool) -> Re
     let mut policy = Conservative::new(alpha);
     let alternatives = alternatives(&[(1.0, 0.0), (1.0, 0.0), (1.0, 0.0)]);
     let forecast = forecast(&[(0.7, 0.1), (0.7, 0.1), (0.65, 0.3)]);
-    let situation = Situation {
-        alternatives: &alternatives,
-        forecast: &forecast,
-        target_quality: None,
-        budget_usd: None,
-    };
+    let situation = Situation { alternatives: &alternatives, forecast: &forecast, wish: Wish::default() };
     let mut owed = std::collections::VecDeque::new();
     for (round, worth) in worth.iter().enumerate() {
         if alarms && round % 50 == 0 {
@@ -206,9 +195,8 @@ proptest! {
         target in option::of(0.0f64..1.0), budget in option::of(0.0f64..0.01), seed: u64,
     ) {
         let (alternatives, forecast) = (alternatives(&prices[..estimates.len()]), forecast(&estimates));
-        let situation = Situation {
-            alternatives: &alternatives, forecast: &forecast, target_quality: target, budget_usd: budget,
-        };
+        let wish = Wish { target_quality: target, budget_usd: budget, latency_ms: target.map(|target| 500.0 * target) };
+        let situation = Situation { alternatives: &alternatives, forecast: &forecast, wish };
         for name in POLICIES {
             let mut policy = parse(name).unwrap();
             let choice = policy.choose(&situation, &mut fastrand::Rng::with_seed(seed)).unwrap();
@@ -238,8 +226,7 @@ fn exploration_happens_and_pays_for_itself_where_it_is_worth_it() {
 #[test]
 fn nothing_can_be_chosen_from_nothing() {
     let forecast = forecast(&[]);
-    let situation =
-        Situation { alternatives: &[], forecast: &forecast, target_quality: None, budget_usd: None };
+    let situation = Situation { alternatives: &[], forecast: &forecast, wish: Wish::default() };
     for name in POLICIES {
         assert_eq!(parse(name).unwrap().choose(&situation, &mut fastrand::Rng::with_seed(1)), None, "{name}");
     }

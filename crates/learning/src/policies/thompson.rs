@@ -1,5 +1,6 @@
 //! Thompson sampling with propensities that are exactly true.
 
+use super::objective::{Ground, Verdict};
 use super::{Choice, Policy, Situation};
 
 /// How many draws decide; propensities are multiples of its inverse.
@@ -38,15 +39,22 @@ impl Policy for Thompson {
         "thompson".to_owned()
     }
 
+    fn copy(&self) -> Box<dyn Policy> {
+        Box::new(*self)
+    }
+
     fn choose(&mut self, situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Choice> {
         let ballot = Ballot::hold(situation, random)?;
         let chosen = ballot.pick(random);
-        let reason = format!(
-            "{}: in {:.0} % of what may be true it is the best choice (expected quality {:.3})",
-            situation.alternatives[chosen].arm,
-            100.0 * ballot.shares[chosen],
-            situation.mean(chosen)
-        );
+        let reason = match situation.is_affordable(chosen) {
+            true => format!(
+                "{}: in {:.0} % of what may be true it is the best choice (expected quality {:.3})",
+                situation.alternatives[chosen].arm,
+                100.0 * ballot.shares[chosen],
+                situation.mean(chosen)
+            ),
+            false => situation.explain(Verdict { place: chosen, ground: Ground::OverBudget }),
+        };
         Some(Choice { chosen, propensities: ballot.shares, charge: 0.0, reason })
     }
 }

@@ -52,8 +52,37 @@ impl Forecast {
     /// With the means moved by what something else knows better, as certain as before.
     pub(crate) fn corrected(mut self, corrections: &[f64]) -> Self {
         for (estimate, correction) in self.estimates.iter_mut().zip(corrections) {
-            estimate.mean = (estimate.mean + correction).clamp(0.0, 1.0);
+            let mean = estimate.mean;
+            estimate.mean = (mean + correction).clamp(mean.min(0.0), mean.max(1.0));
         }
+        self
+    }
+
+    /// That of the arms at some places, each of which may come several times.
+    pub(crate) fn at(&self, places: &[usize]) -> Self {
+        let covariance =
+            places.iter().flat_map(|row| places.iter().map(|column| self.covariance(*row, *column)));
+        Self {
+            estimates: places.iter().filter_map(|place| self.estimates.get(*place).copied()).collect(),
+            covariance: covariance.collect(),
+            settled: self.settled,
+        }
+    }
+
+    /// With what is added to each arm, whose errors are independent of these.
+    pub(crate) fn plus(mut self, added: &Self) -> Self {
+        self.covariance.iter_mut().zip(&added.covariance).for_each(|(sum, more)| *sum += more);
+        for (estimate, more) in self.estimates.iter_mut().zip(&added.estimates) {
+            estimate.mean = (estimate.mean + more.mean).clamp(0.0, 1.0);
+            estimate.deviation = estimate.deviation.hypot(more.deviation);
+            estimate.outcomes = estimate.outcomes.min(more.outcomes);
+        }
+        self
+    }
+
+    /// With the means moved by what each arm costs, as certain as before; they may then lie outside [0, 1].
+    pub(crate) fn less(mut self, spent: impl Iterator<Item = f64>) -> Self {
+        self.estimates.iter_mut().zip(spent).for_each(|(estimate, spent)| estimate.mean -= spent);
         self
     }
 

@@ -116,13 +116,13 @@ pub fn challenge(rows: &[ChallengeRow], settings: &ChallengeSettings) -> Challen
         selection.correct_by(Some(Arc::new(trees)));
         for row in held.into_iter().filter(|row| row.drawn) {
             let options = offers(row);
-            let incumbents = selection.incumbents(&learner, &options, &row.x, Wish::default());
+            let incumbents = selection.incumbents(&learner, &options, row.x.as_slice(), Wish::default());
             let Some([without, with]) = incumbents.filter(|[without, with]| without != with) else {
                 continue;
             };
             found.differing += 1;
             if let Some(score) = score(row, [without, with], |place| {
-                selection.predict(&learner, options[place].strategy, &row.x).mean
+                selection.predict(&learner, options[place].strategy, row.x.as_slice()).mean
             }) {
                 found.covered += 1;
                 let (sum, count) = scores.entry(row.question).or_default();

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use burnish_engine::{Ask, BatchQuestion, BatchVerdict, Batched, EngineError, Sampling};
+use burnish_engine::{Ask, BatchQuestion, BatchVerdict, Batched, EngineError, Pinned, Sampling};
 use burnish_types::{BatchStanding, BatchState, Message, RequestId};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -18,8 +18,8 @@ use super::not_there;
 use crate::app::App;
 use crate::error::{ApiError, ErrorBody, ErrorDetail};
 use crate::extract::{Body, Parameters};
-use crate::question::{Options, Question};
-use crate::wire::{User, rfc3339};
+use crate::question::Question;
+use crate::wire::rfc3339;
 
 /// Batches that are listed.
 const LISTED: usize = 100;
@@ -284,13 +284,12 @@ fn question(app: &App, item: BatchItem, model: &str, common: &Extension) -> Resu
     };
     check_sampling(temperature, max_tokens)?;
     let model = own.unwrap_or_else(|| model.to_owned());
-    let Extension { top_k, filter, user: asker, target_quality } = burnish.unwrap_or_else(|| common.clone());
-    let user = asker.or_else(|| user.map(User::named));
-    let options = Options { top_k, filter, user, target_quality };
+    let options = burnish.unwrap_or_else(|| common.clone()).options(user);
+    let pinned = Pinned { depth: options.top_k, ..pinned(&app.engine, &model)? };
     let question = Question { text, param, conversation, options, prefix: "burnish." };
     let ask = Ask {
         query: question.into_query(&app.settings)?,
-        pinned: pinned(&app.engine, &model)?,
+        pinned,
         sampling: Sampling { max_tokens, temperature, whole: true, ..Sampling::default() },
     };
     Ok(BatchQuestion { custom_id, model, ask })

@@ -63,12 +63,25 @@ pub(crate) struct StreamOptions {
 #[derive(Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Extension {
-    /// Passages to find, from 1 to 1000; 10 where not said.
+    /// Passages to find, from 1 to 1000; where not said 10, or what the planner chooses.
     pub(super) top_k: Option<usize>,
     pub(super) filter: Option<Filter>,
     pub(super) user: Option<User>,
     /// In [0, 1]; 0.8 where not said.
     pub(super) target_quality: Option<f32>,
+    /// The most that the answer may cost, in US dollars.
+    pub(super) budget_usd: Option<f64>,
+    /// The longest that it should take.
+    pub(super) latency_budget_ms: Option<f64>,
+}
+
+impl Extension {
+    /// The options, of whoever asks where nobody is named here.
+    pub(super) fn options(self, asker: Option<String>) -> Options {
+        let Self { top_k, filter, user, target_quality, budget_usd, latency_budget_ms } = self;
+        let user = user.or_else(|| asker.map(User::named));
+        Options { top_k, filter, user, target_quality, budget_usd, latency_budget_ms }
+    }
 }
 
 /// Answers the last question of a conversation from the documents.
@@ -91,9 +104,8 @@ pub(super) async fn complete(
     pinned.fresh = wants_fresh(&headers);
     sampling.verbatim = messages::verbatim(&request.messages);
     let (text, param, conversation) = split(request.messages)?;
-    let Extension { top_k, filter, user, target_quality } = request.burnish.unwrap_or_default();
-    let user = user.or_else(|| request.user.map(User::named));
-    let options = Options { top_k, filter, user, target_quality };
+    let options = request.burnish.unwrap_or_default().options(request.user);
+    pinned.depth = options.top_k;
     let question = Question { text, param, conversation, options, prefix: "burnish." };
     let query = question.into_query(&app.settings)?;
 

@@ -55,7 +55,7 @@ pub(super) async fn search(
     Body(request): Body<SearchRequest>,
 ) -> Result<Json<SearchResponse>, ApiError> {
     let SearchRequest { query, strategy, top_k, filter, user, target_quality } = request;
-    let options = Options { top_k, filter, user, target_quality };
+    let options = Options { top_k, filter, user, target_quality, ..Options::default() };
     let question = Question { text: query, param: "query", options, ..Question::default() };
     let query = question.into_query(&app.settings)?;
     let pinned = Pinned { strategy: strategy.map(Strategy::new), ..Pinned::default() };

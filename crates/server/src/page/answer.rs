@@ -1,8 +1,9 @@
 //! An answer as its template shows it: everything is cut, rounded and worded here, and only placed there.
 
+use burnish_engine::Frontier;
 use burnish_types::{
-    Answer, ChunkId, Evidence, Judgement, Lifted, Money, Outcome, SelectiveKind, Stage, StoredDecision,
-    Timestamp,
+    Answer, ChunkId, Decision, Evidence, Judgement, Lifted, Money, Outcome, Plan, SelectiveKind, Stage,
+    StoredDecision, Timestamp,
 };
 use serde::Serialize;
 
@@ -75,13 +76,16 @@ struct ComponentView {
 
 #[derive(Serialize)]
 struct CandidateView {
-    strategy: String,
+    plan: String,
     quality: String,
     deviation: String,
     outcomes: u64,
     latency: String,
+    cost: String,
     propensity: String,
     chosen: bool,
+    /// What it is beside the chosen one, where it is something.
+    beside: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -101,16 +105,27 @@ impl AnswerView {
     pub(super) fn of(stored: &StoredDecision) -> Self {
         let StoredDecision { decision, answer, outcomes } = stored;
         let choice = decision.choice();
+        let Frontier { cheaper, better, .. } = Frontier::of_decision(decision);
+        let differing = differing(decision);
         let candidates = decision.candidates.iter().enumerate().map(|(place, candidate)| {
             let prediction = &candidate.prediction;
             CandidateView {
-                strategy: candidate.plan.strategy.to_string(),
+                plan: differing.iter().map(|part| part(&candidate.plan)).collect::<Vec<_>>().join(" · "),
                 quality: format!("{:.2}", prediction.quality),
                 deviation: format!("{:.2}", prediction.quality_deviation),
                 outcomes: prediction.outcomes,
                 latency: expected_latency(prediction.latency_ms),
                 propensity: format!("{:.1} %", candidate.propensity * 100.0),
+                cost: match prediction.cost {
+                    Money::ZERO => "–".to_owned(),
+                    cost => cost.to_string(),
+                },
                 chosen: place == decision.chosen,
+                beside: match Some(place) {
+                    place if place == cheaper => Some("next cheaper"),
+                    place if place == better => Some("next better"),
+                    _ => None,
+                },
             }
         });
         let answer = answer.as_ref();
@@ -145,6 +160,22 @@ impl AnswerView {
             outcomes: outcomes.iter().map(outcome_view).collect(),
         }
     }
+}
+
+/// What tells the candidates apart: the strategy, and every other part in which they are not all alike.
+fn differing(decision: &Decision) -> Vec<fn(&Plan) -> String> {
+    let others: [fn(&Plan) -> String; 3] = [
+        |plan| format!("{} passages", plan.depth),
+        |plan| format!("{:.0} % left out", 100.0 * plan.reduction),
+        |plan| answerer_name(&plan.answerer).to_owned(),
+    ];
+    let mut parts: Vec<fn(&Plan) -> String> = vec![|plan| plan.strategy.to_string()];
+    parts.extend(others.into_iter().filter(|part| {
+        let mut values = decision.candidates.iter().map(|candidate| part(&candidate.plan));
+        let first = values.next();
+        values.any(|value| Some(&value) != first.as_ref())
+    }));
+    parts
 }
 
 /// Cuts the text at those markers `[n]` that point at something.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use burnish_engine::Frontier;
 use burnish_types as inside;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) depth: usize,
     /// The most tokens of evidence that the answerer is given.
     pub(crate) context_tokens: u32,
+    /// The share of it that a language model is not shown, as far as nothing is lost by it.
+    pub(crate) reduction: f64,
     /// A model's name, `extractive`, or `passages` where nobody writes.
     pub(crate) answerer: String,
     /// The most tokens that a model is told to write, where the caller does not say.
@@ -33,6 +36,7 @@ impl From<&inside::Plan> for Plan {
             strategy: plan.strategy.to_string(),
             depth: plan.depth,
             context_tokens: plan.context_tokens,
+            reduction: plan.reduction,
             answerer: answerer_name(&plan.answerer).to_owned(),
             max_tokens: plan.parameters.map(|parameters| parameters.max_tokens),
             temperature: plan.parameters.map(|parameters| parameters.temperature),
@@ -47,7 +51,9 @@ pub(crate) struct Prediction {
     pub(crate) quality: f64,
     /// The standard deviation of that estimate.
     pub(crate) quality_deviation: f64,
-    /// Of retrieval, in milliseconds.
+    /// What of it depth, reduction and answerer are expected to add to the strategy with the first option of each.
+    pub(crate) added: f64,
+    /// Of retrieval and of whoever answers, in milliseconds.
     pub(crate) latency_ms: f64,
     /// Of the answer, in US dollars.
     pub(crate) cost_usd: f64,
@@ -57,8 +63,9 @@ pub(crate) struct Prediction {
 
 impl From<&inside::Prediction> for Prediction {
     fn from(prediction: &inside::Prediction) -> Self {
-        let inside::Prediction { quality, quality_deviation, latency_ms, cost, outcomes } = *prediction;
-        Self { quality, quality_deviation, latency_ms, cost_usd: dollars(cost), outcomes }
+        let inside::Prediction { quality, quality_deviation, added, latency_ms, cost, outcomes } =
+            *prediction;
+        Self { quality, quality_deviation, added, latency_ms, cost_usd: dollars(cost), outcomes }
     }
 }
 
@@ -143,6 +150,38 @@ pub(crate) struct Candidate {
     pub(crate) propensity: f64,
 }
 
+/// What could have been chosen. Of many only those are told that might have been, and the front.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Considered {
+    pub(crate) candidates: Vec<Candidate>,
+    /// The place of the chosen one among them, from 0.
+    pub(crate) chosen: usize,
+    /// The places of those than which none is expected to be both cheaper and better, cheapest first.
+    pub(crate) front: Vec<usize>,
+    /// The place of the next cheaper one: the best that takes less than the chosen one.
+    pub(crate) next_cheaper: Option<usize>,
+    /// The place of the next better one: the cheapest of which more is expected.
+    pub(crate) next_better: Option<usize>,
+}
+
+impl Considered {
+    pub(crate) fn of(decision: &inside::Decision) -> Self {
+        let candidate = |candidate: &inside::Candidate| Candidate {
+            plan: Plan::from(&candidate.plan),
+            prediction: Prediction::from(&candidate.prediction),
+            propensity: candidate.propensity,
+        };
+        let Frontier { front, cheaper, better } = Frontier::of_decision(decision);
+        Self {
+            candidates: decision.candidates.iter().map(candidate).collect(),
+            chosen: decision.chosen,
+            front,
+            next_cheaper: cheaper,
+            next_better: better,
+        }
+    }
+}
+
 /// A choice among candidates, as it was recorded.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Decision {
@@ -156,9 +195,8 @@ pub(crate) struct Decision {
     /// What the planner saw.
     pub(crate) features: BTreeMap<String, f64>,
     pub(crate) policy: String,
-    pub(crate) candidates: Vec<Candidate>,
-    /// The place of the chosen one among them, from 0.
-    pub(crate) chosen: usize,
+    #[serde(flatten)]
+    pub(crate) considered: Considered,
     pub(crate) reason: String,
     /// The kept answer that served, or might have.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,11 +217,6 @@ pub(crate) struct UserEcho {
 impl From<&inside::Decision> for Decision {
     fn from(decision: &inside::Decision) -> Self {
         let inside::UserContext { tenant, user, attributes } = decision.user.clone();
-        let candidate = |candidate: &inside::Candidate| Candidate {
-            plan: Plan::from(&candidate.plan),
-            prediction: Prediction::from(&candidate.prediction),
-            propensity: candidate.propensity,
-        };
         Self {
             id: decision.id.to_string(),
             at: rfc3339(decision.at),
@@ -192,8 +225,7 @@ impl From<&inside::Decision> for Decision {
             features_version: decision.features.version,
             features: decision.features.values.clone(),
             policy: decision.policy.clone(),
-            candidates: decision.candidates.iter().map(candidate).collect(),
-            chosen: decision.chosen,
+            considered: Considered::of(decision),
             reason: decision.reason.clone(),
             cache: decision.cache.as_ref().map(Cache::from),
         }

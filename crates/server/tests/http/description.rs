@@ -52,7 +52,9 @@ async fn every_described_route_answers() {
     POST /v1/embeddings
     POST /v1/feedback
     POST /v1/learning
+    POST /v1/plan
     POST /v1/related
+    POST /v1/route
     POST /v1/search
     ");
 }

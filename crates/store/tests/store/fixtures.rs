@@ -70,12 +70,14 @@ pub(crate) fn decision(id: RequestId) -> Decision {
         strategy: Strategy::new("hybrid"),
         depth: 50,
         context_tokens: 2_000,
+        reduction: 0.0,
         answerer: Answerer::Model("small".to_owned()),
         parameters: None,
     };
     let prediction = Prediction {
         quality: 0.1 + 0.2,
         quality_deviation: 0.1,
+        added: 0.0,
         latency_ms: 12.5,
         cost: Money::ZERO,
         outcomes: 9,

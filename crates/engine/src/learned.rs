@@ -309,6 +309,8 @@ impl Learned {
     ) -> Result<(Self, Account, Heard), EngineError> {
         let (mut fold, account, expenses) = Fold::read(store, half_life_days, &combinations)?;
         let heard = fold.catch_up(store, embedder)?;
+        // What can be chosen now and could not be before.
+        fold.effects.welcome();
         fold.forget_the_gone(store)?;
         let (fold, expenses) = (RwLock::new(fold), Mutex::new(expenses));
         Ok((Self { half_life_days, combinations, fold, expenses }, account, heard))
@@ -335,6 +337,7 @@ impl Learned {
         let mut fold = self.fold.write();
         let mut anew = Fold::new(self.half_life_days, &self.combinations);
         anew.catch_up(store, embedder)?;
+        anew.effects.welcome();
         anew.forget_the_gone(store)?;
         *fold = anew;
         Ok(())

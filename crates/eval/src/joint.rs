@@ -86,6 +86,11 @@ pub struct Report {
     /// Outcomes until the model that was taken most is taken in less than a tenth of the requests after it has silently become
     /// useless, by stream; none where it never was.
     pub left_after: Vec<Option<usize>>,
+    /// The share of the requests for which the best policy in hindsight takes a model that comes in the midst of a stream.
+    pub right_share: f64,
+    /// Outcomes after its coming until it is taken in nine tenths of that share of the latest requests, by stream; none where it
+    /// never was.
+    pub adopted_after: Vec<Option<usize>>,
 }
 
 /// Means after warming up.
@@ -130,6 +135,7 @@ pub struct Percentiles {
 }
 
 /// The composed world.
+#[derive(Clone)]
 pub struct World {
     space: Space,
     costs: Vec<f64>,
@@ -143,6 +149,8 @@ pub struct World {
     prices: Vec<f64>,
     /// How many tokens are written, by template.
     written: Vec<f64>,
+    /// Whether one more model has come, the last one.
+    arrived: bool,
     seed: u64,
 }
 
@@ -221,10 +229,31 @@ impl World {
             weak,
             prices,
             written,
+            arrived: false,
             seed,
         };
         world.costs = combinations.iter().map(|combination| world.cost(combination)).collect();
         Ok(world)
+    }
+
+    /// The same with one more model, at half of the strong one's price: it is right where the strong or the weak one is, and for
+    /// half of the other requests.
+    fn with_another_model(&self) -> Self {
+        let mut world = Self { arrived: true, ..self.clone() };
+        world.prices.push(world.prices[world.strong] / 2.0);
+        let mut parts = world.space.parts().to_vec();
+        parts[MODEL].options.push("new".to_owned());
+        parts[MODEL].scale = world.prices.iter().map(|price| price.max(1e-12).ln()).collect();
+        world.space = Space::new(parts);
+        let combinations: Vec<_> = (0..world.space.len()).map(|place| world.space.at(place)).collect();
+        let known = |combination: &Combination| {
+            let mut known = combination.clone();
+            known[MODEL] = 0;
+            self.latencies[self.space.place(&known)]
+        };
+        world.latencies = combinations.iter().map(known).collect();
+        world.costs = combinations.iter().map(|combination| world.cost(combination)).collect();
+        world
     }
 
     /// How many combinations there are.
@@ -251,6 +280,9 @@ impl World {
         let mut models: Vec<f64> = (0..self.routing.arms.len()).map(|arm| right(routing, arm)).collect();
         models.extend(MODELS_BETWEEN.map(|share| between(strong, weak, share, coin(rows[0], 1))));
         models.push(strong);
+        if self.arrived {
+            models.push(strong.max(weak).max(f64::from(u8::from(coin(rows[0], 3) < 0.5))));
+        }
         let mut chosen: Vec<f64> = (0..self.templates.arms.len()).map(|arm| right(templates, arm)).collect();
         let (last, first) = (chosen.last().copied().unwrap_or_default(), chosen[0]);
         chosen.extend(TEMPLATES_BETWEEN.map(|share| between(last, first, share, coin(rows[1], 2))));
@@ -346,6 +378,13 @@ pub fn evaluate(world: &World, request: &Request, tell: &mut dyn FnMut(&str)) ->
     tell("a model that becomes useless");
     let left_after =
         seeds.iter().map(|seed| worsened(world, request, *seed)).collect::<Result<Vec<_>, EvalError>>()?;
+    tell("a model that comes in the midst");
+    let wider = world.with_another_model();
+    let right_share = share_of_the_newest(&wider, request);
+    let adopted_after = seeds
+        .iter()
+        .map(|seed| adopted(world, &wider, right_share, request, *seed))
+        .collect::<Result<Vec<_>, EvalError>>()?;
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times.get((share * times.len() as f64) as usize).copied().unwrap_or_default();
     Ok(Report {
@@ -360,6 +399,8 @@ pub fn evaluate(world: &World, request: &Request, tell: &mut dyn FnMut(&str)) ->
         hindsight,
         targets,
         left_after,
+        right_share,
+        adopted_after,
     })
 }
 
@@ -549,6 +590,54 @@ fn worsened(world: &World, request: &Request, seed: u64) -> Result<Option<usize>
             if since >= 20 && latest * 10 < LATEST.min(since) {
                 return Ok(Some(since));
             }
+        }
+    }
+    Ok(None)
+}
+
+/// The share of the requests for which the best policy in hindsight takes the last model.
+fn share_of_the_newest(world: &World, request: &Request) -> f64 {
+    let taught = taught(world, request.seed, request.warm_up);
+    let newest = world.space.parts()[MODEL].options.len() as u16 - 1;
+    let window = request.warm_up..request.requests.max(request.warm_up + 1);
+    let taken = |number: &usize| {
+        let best = taught.best(&world.draw(request.seed, *number).x);
+        world.space.at(best)[MODEL] == newest
+    };
+    window.clone().filter(taken).count() as f64 / window.len() as f64
+}
+
+/// After how many outcomes a model is used as it should be that has come in the midst of a stream: what there is to choose from
+/// is laid out anew, and what was seen is learned again.
+fn adopted(
+    world: &World,
+    wider: &World,
+    right_share: f64,
+    request: &Request,
+    seed: u64,
+) -> Result<Option<usize>, EvalError> {
+    let mut planner = Planner::new(world, &request.policy, None)?;
+    for number in 0..request.warm_up {
+        let drawn = world.draw(seed, number);
+        turn(&mut planner, &drawn, seed ^ (number as u64), |taken| world.quality(&drawn, taken))?;
+    }
+    planner.world = wider;
+    planner.effects = Effects::new(wider.space.clone(), WIDTH);
+    for (combination, x, quality) in &planner.seen {
+        planner.effects.revise(combination, x, *quality, 1.0);
+    }
+    planner.effects.welcome();
+    let newest = wider.space.parts()[MODEL].options.len() as u16 - 1;
+    let mut taken: Vec<bool> = Vec::new();
+    for since in 1..=1_000 {
+        let number = request.warm_up + since;
+        let drawn = wider.draw(seed, number);
+        let (combination, _) =
+            turn(&mut planner, &drawn, seed ^ (number as u64), |taken| wider.quality(&drawn, taken))?;
+        taken.push(combination[MODEL] == newest);
+        let latest = taken.iter().rev().take(LATEST).filter(|taken| **taken).count();
+        if since >= LATEST && latest as f64 >= 0.9 * right_share * LATEST as f64 {
+            return Ok(Some(since));
         }
     }
     Ok(None)

@@ -33,6 +33,16 @@ pub trait Policy: Send {
         None
     }
 
+    /// Whether something new may be tried in place of what is expected to be worth `charge`.
+    fn may_try(&self, _charge: f64) -> bool {
+        true
+    }
+
+    /// That it is tried: what it may cost, as [`Choice::charge`] has it.
+    fn charge(&mut self, _charge: f64) -> f64 {
+        0.0
+    }
+
     /// A request whose [`Choice::charge`] was above 0 had this quality, in [0, 1]. When a later outcome revises
     /// it, the difference is handed in.
     fn settle(&mut self, _quality: f64) {}

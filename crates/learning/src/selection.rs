@@ -79,8 +79,20 @@ pub const HOLDBACK: &str = "trees";
 /// The share of the decisions that trees change which is made without them all the same, so that it stays known
 /// whether they are for the better.
 const HELD_BACK: f64 = 0.1;
+/// The share of the requests in which what is new is tried.
+const TRIAL_SHARE: f64 = 0.25;
+/// How many standard deviations below what is played something new is given up.
+const HOPE: f64 = 2.0;
 /// A smaller correction is not worth a word.
 const SMALLEST_CORRECTION: f64 = 0.0005;
+
+/// Something new that may be tried.
+struct Trial {
+    place: usize,
+    /// What is played otherwise, and what that is expected to be worth.
+    played: usize,
+    charge: f64,
+}
 
 /// Decides, by a policy.
 pub struct Selection {
@@ -241,8 +253,21 @@ impl Selection {
             ..terms.alternative(*place)
         });
         let named: Vec<Alternative> = named.collect();
-        let (policy, choice) =
-            self.choose(&named, &learned.clone().less(spent), corrections.as_deref(), wish, seed)?;
+        let net = learned.clone().less(spent);
+        let newest: Vec<usize> = (0..combinations.len())
+            .filter(|place| {
+                let newcomer = effects.newcomer();
+                newcomer.is_some_and(|(part, option)| combinations[*place].get(part) == Some(&option))
+            })
+            .collect();
+        let trial = self.trial(&situation(&named, &net, wish), &newest);
+        let (policy, choice) = self.choose(&named, &net, corrections.as_deref(), wish, seed)?;
+        let choice = match trial {
+            // Of these it is to be known what they were without what is new.
+            Some(_) if policy.starts_with(HOLDBACK) => choice,
+            Some(trial) => self.tried(choice, trial, &named, seed),
+            None => choice,
+        };
         let expected = corrected(learned, corrections.as_deref());
         let estimates = expected.estimates().iter().zip(added.estimates());
         let considered = places.into_iter().zip(combinations).zip(estimates);
@@ -255,6 +280,39 @@ impl Selection {
             })
             .collect();
         Some(JointlySelected { considered, policy, choice })
+    }
+
+    /// The best of what is new, as long as that may yet be better than what is played.
+    fn trial(&self, situation: &Situation<'_>, newest: &[usize]) -> Option<Trial> {
+        let mean = |place: usize| situation.forecast.estimates()[place].mean;
+        let affordable = newest.iter().copied().filter(|place| situation.is_affordable(*place));
+        let place = affordable.max_by(|one, other| mean(*one).total_cmp(&mean(*other)))?;
+        let played = self.policy.incumbent(situation).or_else(|| situation.preferred())?;
+        let (advantage, deviation) = situation.forecast.advantage(place, played);
+        let hopeless = advantage + HOPE * deviation < 0.0;
+        let charge = mean(played).max(0.0);
+        let tried = !hopeless && !newest.contains(&played) && self.policy.may_try(charge);
+        tried.then_some(Trial { place, played, charge })
+    }
+
+    /// The choice, or now and then what is new.
+    fn tried(&mut self, mut choice: Choice, trial: Trial, alternatives: &[Alternative], seed: u64) -> Choice {
+        choice.propensities.iter_mut().for_each(|propensity| *propensity *= 1.0 - TRIAL_SHARE);
+        choice.propensities[trial.place] += TRIAL_SHARE;
+        // Of another sequence than the one that the policy draws from.
+        if fastrand::Rng::with_seed(!seed).f64() < TRIAL_SHARE {
+            choice.reason = format!(
+                "{}: new, and tried in {:.0} % of the requests until more is known of it, in place of {}",
+                alternatives[trial.place].arm,
+                100.0 * TRIAL_SHARE,
+                alternatives[trial.played].arm
+            );
+            choice.chosen = trial.place;
+            if choice.charge == 0.0 {
+                choice.charge = self.policy.charge(trial.charge);
+            }
+        }
+        choice
     }
 
     /// The combination that is played until evidence speaks against it.

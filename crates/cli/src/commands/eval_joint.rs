@@ -94,10 +94,15 @@ fn print(report: &Report) -> Result<()> {
     output::say(format!("best fixed: {}", best.combination))?;
     output::say(format!("planner: {:.1} % of hindsight", 100.0 * report.share_of_hindsight))?;
     output::say(format!("planning: {:.3} ms (p50), {:.3} ms (p99)", report.plan_ms.p50, report.plan_ms.p99))?;
-    let left: Vec<String> = report
-        .left_after
-        .iter()
-        .map(|left| left.map_or_else(|| "never".to_owned(), |left| left.to_string()))
-        .collect();
-    output::say(format!("a model that became useless was left after {} outcomes", left.join(", ")))
+    output::say(format!("a model that became useless was left after {} outcomes", counts(&report.left_after)))?;
+    output::say(format!(
+        "a new model that is right for {:.0} % of the requests was taken for as many after {} outcomes",
+        100.0 * report.right_share,
+        counts(&report.adopted_after)
+    ))
+}
+
+fn counts(counts: &[Option<usize>]) -> String {
+    let said = counts.iter().map(|count| count.map_or_else(|| "never".to_owned(), |count| count.to_string()));
+    said.collect::<Vec<_>>().join(", ")
 }

@@ -101,6 +101,12 @@ pub(crate) fn considered(
     let mut best = [[None; 2]; LEVELS];
     let (mut leaders, mut gains, mut hopeful) = (Leaders::default(), Leaders::default(), Leaders::default());
     let (mut sufficient, mut cheapest) = ([Leaders::default(), Leaders::default()], Leaders::default());
+    let mut newest = Leaders::default();
+    let is_newest = |place: usize| {
+        effects.newcomer().is_some_and(|(part, newcomer)| {
+            space.options_at(place).any(|(other, option)| other == part && option == newcomer)
+        })
+    };
     for place in admitted {
         cheapest.offer(-price(place), place, 1);
         if !bounds.fits(place) {
@@ -116,11 +122,15 @@ pub(crate) fn considered(
             }
         }
         let spent = bounds.spent(place);
+        if is_newest(place) {
+            newest.offer(means[place], place, 1);
+        }
         leaders.offer(means[place], place, BEST);
         gains.offer(means[place] - spent, place, BEST);
         hopeful.offer(hopes[place] - spent, place, BEST);
     }
     let mut considered: Vec<usize> = std::iter::once(baseline)
+        .chain(newest.places())
         .chain(best.into_iter().flatten().flatten())
         .chain(leaders.places())
         .chain(gains.places())

@@ -24,6 +24,10 @@ const TREND: (f64, f64) = (0.15, 0.04);
 const PAIR: f64 = 0.04;
 /// The variance of single outcomes around what is expected of them.
 const NOISE: f64 = 0.16;
+/// After so many outcomes what was never tried is new.
+const SETTLED: u64 = 100;
+/// Outcomes after which a newcomer is one among others.
+const TRIALS: u64 = 30;
 /// How far an option may have moved where it has changed.
 const LOOSENED: f64 = 0.35;
 /// The form of a snapshot; it changes whenever the form does, or what is believed before any outcome.
@@ -43,6 +47,8 @@ pub struct Effects {
     outcomes: u64,
     /// Outcomes by part and option.
     tried: Vec<Vec<u64>>,
+    /// Options that came when much was known of others, by part.
+    newcomers: Vec<(usize, u16)>,
     change: Change,
 }
 
@@ -56,6 +62,7 @@ struct Snapshot {
     mean: Vec<f64>,
     outcomes: u64,
     tried: Vec<Vec<u64>>,
+    newcomers: Vec<(usize, u16)>,
     change: Change,
 }
 
@@ -121,7 +128,7 @@ impl Effects {
         let tried = space.parts().iter().map(|part| vec![0; part.options.len()]).collect();
         let change = Change::new(space.parts().iter().map(|part| part.options.len()));
         let covariance = Matrix::diagonal(&variances);
-        Self { space, width, parts, pairs, covariance, mean, outcomes: 0, tried, change }
+        Self { space, width, parts, pairs, covariance, mean, outcomes: 0, tried, newcomers: Vec::new(), change }
     }
 
     /// What can be combined.
@@ -149,6 +156,7 @@ impl Effects {
             mean: self.mean.clone(),
             outcomes: self.outcomes,
             tried: self.tried.clone(),
+            newcomers: self.newcomers.clone(),
             change: self.change.clone(),
         };
         postcard::to_allocvec(&snapshot).unwrap_or_default()
@@ -161,14 +169,18 @@ impl Effects {
         let new = Self::new(space, width);
         let size = new.mean.len();
         let same = snapshot.version == VERSION && snapshot.space == new.space && snapshot.width == new.width;
+        let known = |(part, option): &(usize, u16)| {
+            new.tried.get(*part).is_some_and(|part| usize::from(*option) < part.len())
+        };
         let fits = snapshot.mean.len() == size
+            && snapshot.newcomers.iter().all(known)
             && snapshot.tried.iter().map(Vec::len).eq(new.tried.iter().map(Vec::len));
         if !same || !fits {
             return None;
         }
-        let Snapshot { covariance, mean, outcomes, tried, change, .. } = snapshot;
+        let Snapshot { covariance, mean, outcomes, tried, newcomers, change, .. } = snapshot;
         let covariance = Matrix::from_lower(size, &covariance)?;
-        Some(Self { covariance, mean, outcomes, tried, change, ..new })
+        Some(Self { covariance, mean, outcomes, tried, newcomers, change, ..new })
     }
 
     /// Folds in that `combination` had `quality` for a request of the numbers `x`; `weight` labels. What is not finite changes
@@ -194,6 +206,29 @@ impl Effects {
     /// Takes an outcome back that was folded in with the same values.
     pub fn take_back(&mut self, combination: &[u16], x: &[f64], quality: f64, weight: f64) {
         self.fold(combination, x, quality, -weight);
+    }
+
+    /// Where much is known of others, what was never tried may be anything: it has come since.
+    pub fn welcome(&mut self) {
+        if self.outcomes < SETTLED {
+            return;
+        }
+        for part in 0..self.tried.len() {
+            for option in 0..self.tried[part].len() {
+                let newcomer = (part, option as u16);
+                if self.tried[part][option] == 0 && !self.newcomers.contains(&newcomer) {
+                    self.loosen(part, option as u16, LOOSENED);
+                    self.newcomers.push(newcomer);
+                }
+            }
+        }
+    }
+
+    /// The newcomer that is to be tried next, as its part and option, until so much is known of each.
+    pub(crate) fn newcomer(&self) -> Option<(usize, u16)> {
+        let tried = |(part, option): &(usize, u16)| self.tried[*part][usize::from(*option)];
+        let open = self.newcomers.iter().copied().filter(|newcomer| tried(newcomer) < TRIALS);
+        open.min_by_key(tried)
     }
 
     /// How far an outcome lies from what was expected, and the deviation of that. With a negative weight it is taken out again.

@@ -271,3 +271,32 @@ fn what_is_pinned_or_does_not_fit_is_not_taken() {
         assert!(taken[0] < 2, "{taken:?}");
     }
 }
+
+#[test]
+fn what_is_new_is_tried_until_it_is_known_within_what_a_policy_may_spend() {
+    for (policy, better) in [("epsilon:0", true), ("epsilon:0", false), ("conservative:0.2", true)] {
+        let mut world = World::new(policy);
+        let x = [1.0, 0.0];
+        let known = |combination: &[u16]| if combination[2] == 4 { 0.9 } else { 0.5 };
+        let without = [None, None, Some(vec![0, 1, 2, 3])];
+        for number in 0..150 {
+            world.turn(&x, Wish::default(), &without, number, known);
+        }
+        world.effects.welcome();
+        let quality = |combination: &[u16]| match combination[2] {
+            4 if better => 0.9,
+            4 => 0.1,
+            _ => 0.5,
+        };
+        let mut tried = Vec::new();
+        for number in 150..450 {
+            let (taken, _) = world.turn(&x, Wish::default(), &[], number, quality);
+            tried.push(taken[2] == 4);
+        }
+        let count = |part: &[bool]| part.iter().filter(|tried| **tried).count();
+        match better {
+            true => assert!(count(&tried[200..]) > 90, "{policy}: {}", count(&tried[200..])),
+            false => assert!((1..40).contains(&count(&tried)), "{policy}: {}", count(&tried)),
+        }
+    }
+}

@@ -113,13 +113,22 @@ impl Policy for Conservative {
             return Some(Choice { chosen, propensities: ballot.shares, charge: 0.0, reason });
         }
         let reason = self.explain(situation, &ballot, chosen, incumbent);
-        self.ledger.explored += 1;
-        self.ledger.charged += charge;
+        let charge = self.charge(charge);
         Some(Choice { chosen, propensities: ballot.shares, charge, reason })
     }
 
     fn incumbent(&self, situation: &Situation<'_>) -> Option<usize> {
         Self::verdict(situation).map(|verdict| verdict.place)
+    }
+
+    fn may_try(&self, charge: f64) -> bool {
+        self.can_pay(charge)
+    }
+
+    fn charge(&mut self, charge: f64) -> f64 {
+        self.ledger.explored += 1;
+        self.ledger.charged += charge;
+        charge
     }
 
     fn settle(&mut self, quality: f64) {

@@ -24,6 +24,10 @@ impl Policy for Fixed {
         Box::new(self.clone())
     }
 
+    fn may_try(&self, _charge: f64) -> bool {
+        false
+    }
+
     fn choose(&mut self, situation: &Situation<'_>, _random: &mut fastrand::Rng) -> Option<Choice> {
         let alternatives = situation.alternatives;
         let found = alternatives.iter().position(|alternative| alternative.arm == self.arm);

@@ -535,6 +535,7 @@ impl Engine {
             id,
             at,
             features: query_features(&query, &self.corpus.lexical.term_idf(&query.text)?),
+            sketch: None,
             query: query.text,
             user: query.user,
             policy: POLICY.to_owned(),

@@ -7,6 +7,7 @@ use burnish_learning::joint::{Admitted, Combination, Part, Space};
 use burnish_types::{Answerer, LanguageModel, Money, Plan, Price, Strategy};
 
 use crate::expenses::{Expense, Expenses, Use};
+use crate::sketches::Sketches;
 use crate::{EngineError, PlannerSettings};
 
 /// Tokens of a prompt beside question and passages.
@@ -119,7 +120,8 @@ impl Combinations {
                 "answerer",
                 answerers.iter().map(|answerer| name(answerer).to_owned()).collect(),
                 Vec::new(),
-                numbers,
+                // Which one answers best hangs on what is asked, too.
+                (1..Sketches::WIDTH).collect(),
             ),
         ]);
         Ok(Self { strategies, chosen_from, depths, reductions, answerers, models: models.to_vec(), space })

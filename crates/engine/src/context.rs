@@ -370,6 +370,7 @@ impl Engine {
             query: query.text.clone(),
             user: query.user.clone(),
             features: query_features(query, &self.corpus.lexical.term_idf(&query.text)?),
+            sketch: None,
             policy: POLICY.to_owned(),
             candidates: vec![Candidate { plan, prediction, propensity: 1.0 }],
             chosen: 0,

@@ -82,6 +82,7 @@ impl Engine {
                 *taken_back += 1;
                 engine.learned.fold_anew(store, engine.embedder.as_ref())?;
                 engine.forget_trees()?;
+                engine.sketches.write(store)?;
             }
             Ok(forgotten)
         })

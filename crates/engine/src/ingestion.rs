@@ -137,6 +137,7 @@ impl Engine {
         }
         self.learned.forget_the_gone(self.store.as_ref())?;
         self.corpus.checkpoint()?;
+        self.find_directions()?;
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::combinations::Combinations;
 use crate::expenses::{Expense, Expenses, Use};
 use crate::judged::{is_judgement, settled_before, settled_with};
+use crate::sketches::Sketches;
 use crate::{EngineError, context, planner, plans, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
@@ -29,6 +30,7 @@ const MOST_EVENTS: usize = 100;
 pub(crate) struct Learned {
     half_life_days: Option<f64>,
     combinations: Arc<Combinations>,
+    sketches: Arc<Sketches>,
     fold: RwLock<Fold>,
     expenses: Mutex<Expenses>,
 }
@@ -74,47 +76,55 @@ struct Fold {
     learner: Learner,
     effects: Effects,
     combinations: Arc<Combinations>,
+    sketches: Arc<Sketches>,
     memory: Memory,
     /// Oldest first.
     events: Vec<DriftEvent>,
 }
 
 impl Fold {
-    fn new(half_life_days: Option<f64>, combinations: &Arc<Combinations>) -> Self {
+    fn new(half_life_days: Option<f64>, combinations: &Arc<Combinations>, sketches: &Arc<Sketches>) -> Self {
         Self {
             position: 0,
             written: 0,
             learner: Learner::new(selection::settings(half_life_days), selection::prior()),
-            effects: Effects::new(combinations.space().clone(), FeatureVector::LENGTH),
+            effects: Effects::new(combinations.space().clone(), Sketches::WIDTH, FeatureVector::LENGTH),
             combinations: Arc::clone(combinations),
+            sketches: Arc::clone(sketches),
             memory: Memory::default(),
             events: Vec::new(),
         }
     }
 
-    /// The last snapshot; nothing where there is none, or where there are other things to choose from now.
+    /// The last snapshot in place of this, which is new; the same where there is none, or there are other things to choose from
+    /// now.
     fn read(
+        self,
         store: &dyn Store,
         half_life_days: Option<f64>,
-        combinations: &Arc<Combinations>,
     ) -> Result<(Self, Account, Expenses), EngineError> {
-        let nothing = || (Self::new(half_life_days, combinations), Account::default(), Expenses::default());
-        let Some((position, bytes)) = store.snapshot(SNAPSHOT)? else { return Ok(nothing()) };
-        let settings = selection::settings(half_life_days);
-        let Ok(snapshot) = postcard::from_bytes::<Snapshot>(&bytes) else { return Ok(nothing()) };
+        let nothing = (Account::default(), Expenses::default());
+        let snapshot = store.snapshot(SNAPSHOT)?;
+        let snapshot = snapshot
+            .and_then(|(position, bytes)| Some((position, postcard::from_bytes::<Snapshot>(&bytes).ok()?)));
+        let Some((position, snapshot)) = snapshot else { return Ok((self, nothing.0, nothing.1)) };
         let Snapshot { learner, effects, memory, events, expenses, account } = snapshot;
         let known = || {
-            let learner = Learner::from_bytes(settings, selection::prior(), &learner)?;
-            let space = combinations.space().clone();
-            let effects = Effects::from_bytes(space, FeatureVector::LENGTH, &effects)?;
-            let memory = Memory::from_bytes(&memory)?;
-            let combinations = Arc::clone(combinations);
-            Some(Self { position, written: position, learner, effects, combinations, memory, events })
+            let settings = selection::settings(half_life_days);
+            let space = self.combinations.space().clone();
+            Some((
+                Learner::from_bytes(settings, selection::prior(), &learner)?,
+                Effects::from_bytes(space, Sketches::WIDTH, FeatureVector::LENGTH, &effects)?,
+                Memory::from_bytes(&memory)?,
+            ))
         };
         Ok(match known() {
-            Some(fold) => (fold, account, expenses),
-            // What things take is measured, and not in the log; and decisions count as they did.
-            None => (Self::new(half_life_days, combinations), Account::default(), expenses),
+            Some((learner, effects, memory)) => {
+                let fold = Self { position, written: position, learner, effects, memory, events, ..self };
+                (fold, account, expenses)
+            }
+            // What things take is measured, and not in the log; decisions are counted anew.
+            None => (self, Account::default(), expenses),
         })
     }
 
@@ -148,6 +158,9 @@ impl Fold {
         }
         let arm = choice.plan.strategy.as_str();
         let x = FeatureVector::new(&logged.decision.features);
+        let combination = self.combinations.of(&choice.plan);
+        let space = self.combinations.space();
+        let is_plain = combination.as_ref().is_none_or(|taken| *taken == space.plain(taken[0]));
         let at = logged.decision.at;
         // What its other parts were expected to add is not the strategy's own.
         let added = choice.prediction.added;
@@ -158,7 +171,7 @@ impl Fold {
         let is_first = after.as_ref().is_some_and(is_judgement) && !before.as_ref().is_some_and(is_judgement);
         if let Some(Settled { quality, trust }) = after {
             let (alone, weight) = (quality - added, trust * LABEL_WEIGHT);
-            if is_first && added == 0.0 {
+            if is_first && is_plain {
                 let event = self.learner.observe(arm, x.as_slice(), alone, weight, at);
                 event.into_iter().for_each(|event| self.take_note(event, heard));
             } else {
@@ -166,8 +179,9 @@ impl Fold {
             }
         }
         let settled = [before, after];
-        if let Some(combination) = self.combinations.of(&choice.plan) {
-            self.learn_effects(&combination, x.as_slice(), settled, is_first, heard);
+        if let Some(combination) = combination {
+            let numbers = self.sketches.numbers(&x, logged.decision.sketch.as_ref());
+            self.learn_effects(&combination, &numbers, settled, is_first, heard);
         }
         let [before, after] = settled;
         if logged.decision.charge > 0.0 {
@@ -306,14 +320,16 @@ impl Learned {
         embedder: &dyn Embedder,
         half_life_days: Option<f64>,
         combinations: Arc<Combinations>,
+        sketches: Arc<Sketches>,
     ) -> Result<(Self, Account, Heard), EngineError> {
-        let (mut fold, account, expenses) = Fold::read(store, half_life_days, &combinations)?;
+        let new = Fold::new(half_life_days, &combinations, &sketches);
+        let (mut fold, account, expenses) = new.read(store, half_life_days)?;
         let heard = fold.catch_up(store, embedder)?;
         // What can be chosen now and could not be before.
         fold.effects.welcome();
         fold.forget_the_gone(store)?;
         let (fold, expenses) = (RwLock::new(fold), Mutex::new(expenses));
-        Ok((Self { half_life_days, combinations, fold, expenses }, account, heard))
+        Ok((Self { half_life_days, combinations, sketches, fold, expenses }, account, heard))
     }
 
     /// Folds in what came since, and writes a snapshot where much came.
@@ -335,7 +351,7 @@ impl Learned {
     pub(crate) fn fold_anew(&self, store: &dyn Store, embedder: &dyn Embedder) -> Result<(), EngineError> {
         // Held meanwhile, so that nothing is folded into a state that is about to go.
         let mut fold = self.fold.write();
-        let mut anew = Fold::new(self.half_life_days, &self.combinations);
+        let mut anew = Fold::new(self.half_life_days, &self.combinations, &self.sketches);
         anew.catch_up(store, embedder)?;
         anew.effects.welcome();
         anew.forget_the_gone(store)?;

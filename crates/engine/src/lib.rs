@@ -27,6 +27,7 @@ mod prompt;
 mod related;
 mod selective;
 mod settings;
+mod sketches;
 mod spending;
 mod support;
 mod tickets;
@@ -71,6 +72,7 @@ use learned::Learned;
 use parameters::Lengths;
 use planner::Planner;
 use selective::Selective;
+use sketches::Sketches;
 use writing::{Metered, ModelWriter};
 
 /// What the engine is put together from, so that tests and other set-ups can bring their own.
@@ -98,6 +100,7 @@ pub struct Engine {
     registry: Registry,
     planner: Planner,
     learned: Learned,
+    sketches: Arc<Sketches>,
     challenger: Challenger,
     /// How often reports were taken back. Held while that is done, and while what was learned from the log is put down, so
     /// that nothing comes back with it.
@@ -126,11 +129,14 @@ impl Engine {
         };
         let reduction = settings.answer.context_reduction;
         let planner = Planner::new(&settings.planner, reduction, &registry, means, &models)?;
+        let wanted = planner.combinations().answerers().len() > 1;
+        let sketches = Arc::new(Sketches::read(store.as_ref(), embedder.model(), wanted)?);
         let (learned, account, heard) = Learned::from_log(
             store.as_ref(),
             embedder.as_ref(),
             settings.planner.half_life_days,
             Arc::clone(planner.combinations()),
+            Arc::clone(&sketches),
         )?;
         planner.resume(account, store.as_ref())?;
         planner.hear(heard);
@@ -153,6 +159,7 @@ impl Engine {
             registry,
             planner,
             learned,
+            sketches,
             challenger,
             taken_back: Mutex::new(0),
             settings,
@@ -160,6 +167,7 @@ impl Engine {
         });
         // Outcomes may have come, or changed, since the trees were last looked at.
         engine.watch_trees()?;
+        engine.find_directions()?;
         Ok(engine)
     }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burnish_learning::{LIST_FLOOR, Lift, feature_value, list_features, query_features};
+use burnish_learning::{FeatureVector, LIST_FLOOR, Lift, feature_value, list_features, query_features};
 use burnish_retrieval::{
     Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LanguageModel,
-    LexicalIndex, Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, Stage,
+    LexicalIndex, Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, Sketch, Stage,
     StageTiming, Store, Strategy,
 };
 
@@ -154,7 +154,8 @@ impl Engine {
             _ => None,
         };
         let complexity = feature_value(&features, "complexity");
-        let circumstances = self.circumstances(id, query, pinned, features);
+        let sketch = looked.as_ref().and_then(|looked| self.sketches.of(&looked.embedding));
+        let circumstances = self.circumstances(id, query, pinned, features, sketch);
         let mut decision = self.planner.decide(query, circumstances, pinned, &self.learned)?;
         decision.cache = cache;
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
@@ -188,6 +189,7 @@ impl Engine {
         query: &Query,
         pinned: &Pinned,
         features: QueryFeatures,
+        sketch: Option<Sketch>,
     ) -> Circumstances {
         let asked = Asked {
             chars: query.chars(),
@@ -201,7 +203,9 @@ impl Engine {
             id,
             at: self.clock.now(),
             parameters: self.lengths.parameters(&features),
+            numbers: self.sketches.numbers(&FeatureVector::new(&features), sketch.as_ref()),
             features,
+            sketch,
             asked,
         }
     }
@@ -256,9 +260,13 @@ impl Engine {
     }
 
     /// What a first look tells of a query, where one can be had.
-    pub(crate) fn look_for_features(&self, query: &Query, features: &mut QueryFeatures) {
-        if let Err(error) = self.look(query, features, &mut Vec::new()) {
-            tracing::warn!(%error, "planning without a first look");
+    pub(crate) fn look_for_features(&self, query: &Query, features: &mut QueryFeatures) -> Option<Sketch> {
+        match self.look(query, features, &mut Vec::new()) {
+            Ok(looked) => self.sketches.of(&looked.embedding),
+            Err(error) => {
+                tracing::warn!(%error, "planning without a first look");
+                None
+            }
         }
     }
 
@@ -287,7 +295,7 @@ impl Engine {
         Ok(Looked { embedding, lists })
     }
 
-    fn query_embedding(
+    pub(crate) fn query_embedding(
         &self,
         query: &Query,
         timings: &mut Vec<StageTiming>,

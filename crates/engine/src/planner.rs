@@ -12,7 +12,7 @@ use burnish_learning::trees::BoostedTrees;
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
     Answerer, Candidate, Decision, LanguageModel, Parameters, Plan, Prediction, Query, QueryFeatures,
-    RequestId, Store, Strategy, Timestamp,
+    RequestId, Sketch, Store, Strategy, Timestamp,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub(crate) struct Circumstances {
     pub(crate) id: RequestId,
     pub(crate) at: Timestamp,
     pub(crate) features: QueryFeatures,
+    pub(crate) sketch: Option<Sketch>,
+    /// All numbers of the request.
+    pub(crate) numbers: Vec<f64>,
     pub(crate) asked: Asked,
     /// For whoever answers by writing.
     pub(crate) parameters: Option<Parameters>,
@@ -290,7 +293,7 @@ impl Planner {
             effects,
             terms: Terms { costs_usd: &costs_usd, latencies_ms: &latencies_ms },
             x: x.as_slice(),
-            numbers: x.as_slice(),
+            numbers: &circumstances.numbers,
             wish,
             worth_of_a_dollar: 0.0,
             admitted: &self.combinations.admitted(&circumstances.asked),
@@ -419,9 +422,23 @@ fn decision(
     reason: String,
     charge: f64,
 ) -> Decision {
-    let Circumstances { id, at, features, .. } = circumstances;
+    let Circumstances { id, at, features, sketch, .. } = circumstances;
     let (text, user) = (query.text.clone(), query.user.clone());
-    Decision { id, at, query: text, user, features, policy, candidates, chosen, reason, charge, cache: None }
+    let query = text;
+    Decision {
+        id,
+        at,
+        query,
+        user,
+        features,
+        sketch,
+        policy,
+        candidates,
+        chosen,
+        reason,
+        charge,
+        cache: None,
+    }
 }
 
 fn find(

@@ -35,11 +35,11 @@ impl Engine {
         self.check_pinned(&pinned)?;
         self.blocking(move |engine| {
             let mut features = query_features(&query, &engine.corpus.lexical.term_idf(&query.text)?);
-            if pinned.strategy.is_none() && engine.planner.wants_a_look(&query, &features, &engine.learned) {
-                engine.look_for_features(&query, &mut features);
-            }
+            let looks =
+                pinned.strategy.is_none() && engine.planner.wants_a_look(&query, &features, &engine.learned);
+            let sketch = if looks { engine.look_for_features(&query, &mut features) } else { None };
             let id = RequestId::from_parts(engine.clock.now().0, fastrand::u128(..));
-            let circumstances = engine.circumstances(id, &query, &pinned, features);
+            let circumstances = engine.circumstances(id, &query, &pinned, features, sketch);
             engine.planner.rehearse(&query, circumstances, &pinned, &engine.learned)
         })
         .await
@@ -63,7 +63,11 @@ impl Engine {
                     pinned.strategy = Some(Strategy::new(GIVEN));
                     pinned.answerer = Some(only.clone());
                 }
-                let mut circumstances = engine.circumstances(id, &query, &pinned, features);
+                let sketch = match engine.sketches.are_known() {
+                    true => engine.sketches.of(&engine.query_embedding(&query, &mut Vec::new())?),
+                    false => None,
+                };
+                let mut circumstances = engine.circumstances(id, &query, &pinned, features, sketch);
                 circumstances.asked.given = Some(given);
                 let decision = engine.planner.decide(&query, circumstances, &pinned, &engine.learned)?;
                 let recorded = engine.store.record_decision(decision.clone());

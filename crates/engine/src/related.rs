@@ -286,6 +286,7 @@ impl Engine {
             id,
             at,
             features: query_features(&query, &self.corpus.lexical.term_idf(&query.text)?),
+            sketch: None,
             query: query.text,
             user: query.user,
             policy: policy.to_owned(),

@@ -121,6 +121,7 @@ fn decision(number: u64, query: &Query, policy: &str, propensities: [f64; 3], ch
         query: query.text.clone(),
         user: query.user.clone(),
         features: query_features(query, &[]),
+        sketch: None,
         policy: policy.to_owned(),
         candidates: STRATEGIES.into_iter().zip(propensities).map(candidate).collect(),
         chosen,

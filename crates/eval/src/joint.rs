@@ -443,7 +443,7 @@ fn best_fixed(world: &World, qualities: &[f64]) -> Fixed {
 /// What is learned by one that was told of many combinations of each of so many requests.
 fn taught(world: &World, seed: u64, requests: usize) -> Effects {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut effects = Effects::new(world.space.clone(), WIDTH);
+    let mut effects = Effects::new(world.space.clone(), WIDTH, WIDTH);
     for number in 0..requests {
         // Of a stream that is not played.
         let drawn = world.draw(u64::MAX, number);
@@ -486,7 +486,7 @@ impl<'a> Planner<'a> {
         Ok(Self {
             world,
             learner: Learner::new(settings, Prior::default()),
-            effects: Effects::new(world.space.clone(), WIDTH),
+            effects: Effects::new(world.space.clone(), WIDTH, WIDTH),
             selection: Selection::new(policies::parse(policy)?, first),
             pace: goal.map(Pace::new),
             seen: Vec::new(),
@@ -622,7 +622,7 @@ fn adopted(
         turn(&mut planner, &drawn, seed ^ (number as u64), |taken| world.quality(&drawn, taken))?;
     }
     planner.world = wider;
-    planner.effects = Effects::new(wider.space.clone(), WIDTH);
+    planner.effects = Effects::new(wider.space.clone(), WIDTH, WIDTH);
     for (combination, x, quality) in &planner.seen {
         planner.effects.revise(combination, x, *quality, 1.0);
     }

@@ -200,6 +200,7 @@ mod tests {
                     query: String::new(),
                     user: UserContext::default(),
                     features: QueryFeatures::default(),
+                    sketch: None,
                     policy: "epsilon:0.5".to_owned(),
                     candidates: vec![candidate("sparse"), candidate("dense")],
                     chosen,

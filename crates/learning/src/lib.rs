@@ -2,6 +2,7 @@
 //! comparisons that may be read at any time, drift, off-policy estimates. Compute-only: no I/O, no clock, and
 //! randomness comes from a seed that is handed in.
 
+mod directions;
 mod features;
 pub mod joint;
 pub mod learner;
@@ -17,6 +18,7 @@ mod sequential;
 mod settle;
 pub mod trees;
 
+pub use directions::Directions;
 pub use features::{
     FEATURES, FEATURES_VERSION, FeatureDefinition, FeatureVector, feature_value, list_features,
     neutral_value, query_features, text_features,

@@ -37,7 +37,7 @@ pub use model::{
 pub use money::Money;
 pub use outcome::{Judgement, Outcome};
 pub use plan::{
-    Answerer, CacheChoice, CacheKind, Candidate, Decision, Parameters, Plan, Prediction, Strategy,
+    Answerer, CacheChoice, CacheKind, Candidate, Decision, Parameters, Plan, Prediction, Sketch, Strategy,
 };
 pub use query::{Query, QueryFeatures, UserContext};
 pub use store::{ChangeSet, LoggedOutcome, Recorded, Store, StoreError, StoredDecision, Totals};

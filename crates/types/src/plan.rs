@@ -76,7 +76,8 @@ pub struct Prediction {
     pub quality: f64,
     /// Standard deviation of that expectation.
     pub quality_deviation: f64,
-    /// What of it depth, reduction and answerer are expected to add to what the strategy is worth with the first option of each.
+    /// What of it depth, reduction, answerer and what the question is about are expected to add to what the strategy is worth with
+    /// the first option of each.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub added: f64,
     /// Expected latency in milliseconds, of retrieval and of whoever answers.
@@ -131,6 +132,15 @@ pub struct CacheChoice {
     pub served: bool,
 }
 
+/// What a question is about, in a few numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sketch {
+    /// Of the directions along which they were measured.
+    pub version: u64,
+    /// The numbers.
+    pub numbers: Vec<f32>,
+}
+
 /// A choice among candidates, as it is recorded, explained and replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -144,6 +154,9 @@ pub struct Decision {
     pub user: UserContext,
     /// What the planner saw.
     pub features: QueryFeatures,
+    /// What the question is about, where that helps to tell who answers it best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sketch: Option<Sketch>,
     /// The policy that chose, with its settings.
     pub policy: String,
     /// What was possible, in the order in which the policy saw it.

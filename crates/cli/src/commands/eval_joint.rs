@@ -94,7 +94,10 @@ fn print(report: &Report) -> Result<()> {
     output::say(format!("best fixed: {}", best.combination))?;
     output::say(format!("planner: {:.1} % of hindsight", 100.0 * report.share_of_hindsight))?;
     output::say(format!("planning: {:.3} ms (p50), {:.3} ms (p99)", report.plan_ms.p50, report.plan_ms.p99))?;
-    output::say(format!("a model that became useless was left after {} outcomes", counts(&report.left_after)))?;
+    output::say(format!(
+        "a model that became useless was left after {} outcomes",
+        counts(&report.left_after)
+    ))?;
     output::say(format!(
         "a new model that is right for {:.0} % of the requests was taken for as many after {} outcomes",
         100.0 * report.right_share,

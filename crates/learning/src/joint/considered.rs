@@ -155,7 +155,7 @@ fn values(effects: &Effects, first: &Forecast, x: &[f64]) -> (Vec<f64>, Vec<f64>
         }
     }
     let mut means = vec![0.0; space.len()];
-    space.sums(&worth.singles, &worth.pairs, |place, sum| means[place] = sum);
+    space.sums(&worth.singles, &worth.pairs, |place, sum| means[place] = worth.base + sum);
     let mut hopes = vec![0.0; space.len()];
     space.sums(&worth.single_variances, &worth.pair_variances, |place, sum| {
         hopes[place] = means[place] + OPTIMISM * sum.max(0.0).sqrt();

@@ -2,7 +2,8 @@
 //!
 //! Of the first part, the retrieval strategies, more is known than outcomes of combinations say: what is believed before any, and
 //! when they changed. What this says is therefore only by how much a combination differs from its first part with the
-//! baseline of all others; with nothing else to choose that is nothing at all.
+//! baseline of all others; with nothing else to choose that is nothing at all. Where there are numbers of a request that the first
+//! part's own predictor does not look at, what they say is part of that difference.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +38,9 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Effects {
     space: Space,
-    /// How many numbers a request has.
+    /// How many numbers a request has, and how many of them the predictor of the first part looks at.
     width: usize,
+    known: usize,
     /// Where the coefficients of each part are, and those of each pair of parts begin.
     parts: Vec<Layout>,
     pairs: Vec<usize>,
@@ -87,6 +89,8 @@ type Row = Vec<(usize, f64)>;
 
 /// What is known of every option and pair for one request, before they are put together.
 pub(crate) struct Worth {
+    /// What all have in common.
+    pub(crate) base: f64,
     pub(crate) singles: Vec<Vec<f64>>,
     pub(crate) pairs: Vec<Vec<f64>>,
     /// Variances, as though options and pairs were independent.
@@ -95,8 +99,9 @@ pub(crate) struct Worth {
 }
 
 impl Effects {
-    /// Those of which nothing is known, for requests of `width` numbers, the first of which is always 1.
-    pub fn new(space: Space, width: usize) -> Self {
+    /// Those of which nothing is known, for requests of `width` numbers, the first of which is always 1. Of these the first `known`
+    /// are what the first part's own predictor looks at.
+    pub fn new(space: Space, width: usize, known: usize) -> Self {
         let width = width.max(1);
         let mut variances = vec![SHARED.1.powi(2); width];
         variances[0] = SHARED.0.powi(2);
@@ -128,17 +133,24 @@ impl Effects {
         let tried = space.parts().iter().map(|part| vec![0; part.options.len()]).collect();
         let change = Change::new(space.parts().iter().map(|part| part.options.len()));
         let covariance = Matrix::diagonal(&variances);
-        Self { space, width, parts, pairs, covariance, mean, outcomes: 0, tried, newcomers: Vec::new(), change }
+        Self {
+            space,
+            width,
+            known,
+            parts,
+            pairs,
+            covariance,
+            mean,
+            outcomes: 0,
+            tried,
+            newcomers: Vec::new(),
+            change,
+        }
     }
 
     /// What can be combined.
     pub fn space(&self) -> &Space {
         &self.space
-    }
-
-    /// How many numbers of a request are looked at.
-    pub fn width(&self) -> usize {
-        self.width
     }
 
     /// Outcomes that it rests on.
@@ -164,16 +176,16 @@ impl Effects {
 
     /// The state of a snapshot. `None` where that is of another form, of other options or of other numbers, so that the log is
     /// folded anew.
-    pub fn from_bytes(space: Space, width: usize, bytes: &[u8]) -> Option<Self> {
+    pub fn from_bytes(space: Space, width: usize, known: usize, bytes: &[u8]) -> Option<Self> {
         let snapshot: Snapshot = postcard::from_bytes(bytes).ok()?;
-        let new = Self::new(space, width);
+        let new = Self::new(space, width, known);
         let size = new.mean.len();
         let same = snapshot.version == VERSION && snapshot.space == new.space && snapshot.width == new.width;
-        let known = |(part, option): &(usize, u16)| {
+        let exists = |(part, option): &(usize, u16)| {
             new.tried.get(*part).is_some_and(|part| usize::from(*option) < part.len())
         };
         let fits = snapshot.mean.len() == size
-            && snapshot.newcomers.iter().all(known)
+            && snapshot.newcomers.iter().all(exists)
             && snapshot.tried.iter().map(Vec::len).eq(new.tried.iter().map(Vec::len));
         if !same || !fits {
             return None;
@@ -323,7 +335,8 @@ impl Effects {
                 pair_variances.push(rows.iter().map(|row| self.variance_of(row)).collect());
             }
         }
-        Worth { singles, pairs, single_variances, pair_variances }
+        let base = self.mean_of(&self.unknown(x));
+        Worth { base, singles, pairs, single_variances, pair_variances }
     }
 
     /// Outcomes of that option, other than a baseline, that was tried least.
@@ -362,7 +375,7 @@ impl Effects {
 
     /// By what a combination differs from its first part with the baseline of all others.
     fn added(&self, combination: &[u16], x: &[f64]) -> Row {
-        let mut row = Row::new();
+        let mut row = self.unknown(x);
         for (part, option) in combination.iter().enumerate() {
             row.extend(self.difference(part, *option, x));
         }
@@ -381,13 +394,18 @@ impl Effects {
         }
     }
 
-    /// By what an option differs from its part's baseline; of the first part nothing does.
+    /// What the numbers that the first part's own predictor does not look at say of all combinations.
+    fn unknown(&self, x: &[f64]) -> Row {
+        (self.known..self.width).map(|place| (place, at(x, place))).collect()
+    }
+
+    /// By what an option differs from its part's baseline as the first part's own predictor sees it; of the first part nothing does.
     fn difference(&self, part: usize, option: u16, x: &[f64]) -> Row {
         let baseline = self.space.parts()[part].baseline;
         let mut row = Row::new();
-        if part > 0 && option != baseline {
+        if part > 0 && (option != baseline || self.known < self.width) {
             self.option_row(part, option, x, 1.0, &mut row);
-            self.option_row(part, baseline, x, -1.0, &mut row);
+            self.option_row(part, baseline, &x[..self.known.min(x.len())], -1.0, &mut row);
         }
         row
     }
@@ -432,14 +450,13 @@ impl Effects {
         let mut options: Vec<Vec<Option<Vec<f64>>>> =
             self.space.parts().iter().map(|part| vec![None; part.options.len()]).collect();
         let mut moved = Vec::with_capacity(combinations.len());
+        let base = self.times(&self.unknown(x));
         for combination in combinations {
-            let mut sum = vec![0.0; self.mean.len()];
+            let mut sum = base.clone();
             for (part, option) in combination.iter().enumerate().skip(1) {
-                if *option != self.space.parts()[part].baseline {
-                    let known = &mut options[part][usize::from(*option)];
-                    let known = known.get_or_insert_with(|| self.times(&self.difference(part, *option, x)));
-                    add(&mut sum, known, 1.0);
-                }
+                let known = &mut options[part][usize::from(*option)];
+                let known = known.get_or_insert_with(|| self.times(&self.difference(part, *option, x)));
+                add(&mut sum, known, 1.0);
             }
             self.added_pairs(combination, |place, value| add(&mut sum, self.covariance.row(place), value));
             moved.push(sum);

@@ -51,7 +51,7 @@ fn places_and_combinations_are_the_same_in_another_form() {
 #[test]
 fn outcomes_of_some_combinations_teach_what_all_add() {
     let mut random = fastrand::Rng::with_seed(1);
-    let mut effects = Effects::new(space(), 2);
+    let mut effects = Effects::new(space(), 2, 2);
     for _ in 0..3_000 {
         let x = request(&mut random);
         let combination = effects.space().at(random.usize(..60));
@@ -73,7 +73,7 @@ fn outcomes_of_some_combinations_teach_what_all_add() {
 #[test]
 fn an_outcome_that_is_taken_back_leaves_no_trace_and_a_snapshot_is_whole() {
     let mut random = fastrand::Rng::with_seed(5);
-    let mut effects = Effects::new(space(), 2);
+    let mut effects = Effects::new(space(), 2, 2);
     let mut outcomes = Vec::new();
     for number in 0..200 {
         let (x, combination) = (request(&mut random), effects.space().at(random.usize(..60)));
@@ -83,7 +83,7 @@ fn an_outcome_that_is_taken_back_leaves_no_trace_and_a_snapshot_is_whole() {
             outcomes.push((combination, x, quality));
         }
     }
-    let mut without = Effects::new(space(), 2);
+    let mut without = Effects::new(space(), 2, 2);
     let mut random = fastrand::Rng::with_seed(5);
     for number in 0..200 {
         let (x, combination) = (request(&mut random), without.space().at(random.usize(..60)));
@@ -96,18 +96,18 @@ fn an_outcome_that_is_taken_back_leaves_no_trace_and_a_snapshot_is_whole() {
         effects.take_back(combination, x, *quality, 0.5);
     }
     // What was never in is not taken out.
-    let mut none = Effects::new(space(), 2);
+    let mut none = Effects::new(space(), 2, 2);
     none.take_back(&[0, 0, 0], &[1.0, 0.0], 0.5, 1e9);
     assert_eq!(none.outcomes(), 0);
-    let restored = Effects::from_bytes(space(), 2, &effects.to_bytes()).unwrap();
+    let restored = Effects::from_bytes(space(), 2, 2, &effects.to_bytes()).unwrap();
     assert_eq!((restored.outcomes(), effects.outcomes()), (without.outcomes(), 133));
     for place in 0..60 {
         let of = |effects: &Effects| effects.forecast(&[&space().at(place)], &[1.0, 0.5]).estimates()[0].mean;
         assert!((of(&restored) - of(&without)).abs() < 1e-9);
         assert_eq!(of(&restored), of(&effects));
     }
-    assert!(Effects::from_bytes(space(), 3, &effects.to_bytes()).is_none());
-    assert!(Effects::from_bytes(Space::new(vec![part("a", 4, &[1])]), 2, &effects.to_bytes()).is_none());
+    assert!(Effects::from_bytes(space(), 3, 2, &effects.to_bytes()).is_none());
+    assert!(Effects::from_bytes(Space::new(vec![part("a", 4, &[1])]), 2, 2, &effects.to_bytes()).is_none());
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn on_a_scale_what_is_known_of_some_tells_of_those_beside_them() {
         |scale: Vec<f64>| Space::new(vec![part("strategy", 1, &[]), Part { scale, ..part("depth", 5, &[]) }]);
     let expected = |scale: Vec<f64>| {
         let mut random = fastrand::Rng::with_seed(2);
-        let mut effects = Effects::new(ordered(scale), 1);
+        let mut effects = Effects::new(ordered(scale), 1, 1);
         for turn in 0..600 {
             let option = [0, 1, 3][turn % 3];
             let quality = 0.3 + 0.1 * f64::from(option) + 0.2 * (random.f64() - 0.5);
@@ -133,7 +133,7 @@ fn on_a_scale_what_is_known_of_some_tells_of_those_beside_them() {
 
 #[test]
 fn what_is_no_outcome_changes_nothing() {
-    let mut effects = Effects::new(space(), 2);
+    let mut effects = Effects::new(space(), 2, 2);
     for (combination, x, quality, weight) in [
         (&[0, 0][..], [1.0, 0.0], 0.5, 1.0),
         (&[0, 0, 9], [1.0, 0.0], 0.5, 1.0),
@@ -158,7 +158,7 @@ struct World {
 impl World {
     fn new(policy: &str) -> Self {
         let settings = PredictorSettings { dimensions: 2, half_life_days: None };
-        let effects = Effects::new(space(), 2);
+        let effects = Effects::new(space(), 2, 2);
         // Later options of `a` are dearer.
         let costs = (0..60).map(|place| 0.001 * f64::from(1 + effects.space().at(place)[0])).collect();
         Self {
@@ -297,6 +297,23 @@ fn what_is_new_is_tried_until_it_is_known_within_what_a_policy_may_spend() {
         match better {
             true => assert!(count(&tried[200..]) > 90, "{policy}: {}", count(&tried[200..])),
             false => assert!((1..40).contains(&count(&tried)), "{policy}: {}", count(&tried)),
+        }
+    }
+}
+
+#[test]
+fn what_only_the_effects_look_at_is_said_of_the_baseline_too() {
+    let mut effects = Effects::new(space(), 2, 1);
+    let mut random = fastrand::Rng::with_seed(4);
+    for _ in 0..2_000 {
+        let x = request(&mut random);
+        let combination = effects.space().at(random.usize(..60));
+        effects.observe(&combination, &x, 0.5 + 0.3 * x[1], 1.0);
+    }
+    for sign in [-1.0, 1.0] {
+        let added = effects.forecast(&[&[1, 0, 0], &[1, 2, 3]], &[1.0, sign]);
+        for estimate in added.estimates() {
+            assert!((estimate.mean - 0.3 * sign).abs() < 0.06, "{sign} {estimate:?}");
         }
     }
 }

@@ -51,7 +51,8 @@ pub(crate) struct Prediction {
     pub(crate) quality: f64,
     /// The standard deviation of that estimate.
     pub(crate) quality_deviation: f64,
-    /// What of it depth, reduction and answerer are expected to add to the strategy with the first option of each.
+    /// What of it depth, reduction, answerer and what the question is about are expected to add to the strategy with the first
+    /// option of each.
     pub(crate) added: f64,
     /// Of retrieval and of whoever answers, in milliseconds.
     pub(crate) latency_ms: f64,

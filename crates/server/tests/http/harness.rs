@@ -6,7 +6,7 @@ use burnish_engine::{Engine, EngineSettings, Parts};
 use burnish_server::{ServerError, ServerSettings, serve};
 use burnish_types::{
     BoxFuture, EmbedError, Embedder, Embedding, LanguageModel, ModelError, ModelEvent, ModelRequest,
-    ModelStream, SystemClock, Usage,
+    ModelStream, Money, Price, SystemClock, Usage,
 };
 use futures_util::stream;
 use reqwest::{Client, Method, RequestBuilder, Response, multipart};
@@ -65,6 +65,10 @@ fn embed(text: &str) -> Embedding {
 /// A language model that says two things, and waits to be told or breaks off where a test wants that.
 #[derive(Default)]
 pub(crate) struct Parrot {
+    /// [`MODEL`] where it has none.
+    pub(crate) called: Option<&'static str>,
+    /// Of a million tokens, in micro-units.
+    pub(crate) price: Option<u64>,
     pub(crate) breaks_off: bool,
     pub(crate) before_the_first: Option<Arc<Notify>>,
     pub(crate) before_the_second: Option<Arc<Notify>>,
@@ -72,7 +76,12 @@ pub(crate) struct Parrot {
 
 impl LanguageModel for Parrot {
     fn name(&self) -> &str {
-        MODEL
+        self.called.unwrap_or(MODEL)
+    }
+
+    fn price(&self) -> Option<Price> {
+        let million = Money::from_micros(self.price?);
+        Some(Price { input: million, cached_input: million, output: million })
     }
 
     fn stream(&self, _: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {

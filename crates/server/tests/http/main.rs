@@ -11,5 +11,6 @@ mod description;
 mod harness;
 mod learning;
 mod page;
+mod planning;
 mod related;
 mod serving;

@@ -97,6 +97,7 @@ pub(crate) fn decision(id: RequestId) -> Decision {
             attributes: BTreeMap::from([("role".to_owned(), "nurse".to_owned())]),
         },
         features: QueryFeatures { version: 1, values: BTreeMap::from([("words".to_owned(), 1.0 / 3.0)]) },
+        sketch: None,
         policy: "fixed(hybrid), exploration 0.05".to_owned(),
         candidates: vec![Candidate { plan, prediction, propensity: 0.95 }, other],
         chosen: 0,

@@ -269,6 +269,7 @@ impl Engine {
                 whole: sampling.whole,
                 passthrough: sampling.passthrough.clone(),
                 verbatim: sampling.verbatim.clone(),
+                purse: None,
             };
             match start(model, request).await {
                 Err(Vain { error: error @ ModelError::TooLong { .. }, tries })

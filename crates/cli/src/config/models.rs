@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use burnish_llm::{
-    ApiKey, Balance, Budget, Cap, EndpointSettings, GoingOn, Kind, Limits, ModelSettings, Patience, Period,
-    Retries, SingleFlight, known_price,
+    ApiKey, Balance, Budget, Cap, EndpointSettings, GoingOn, Kind, Limits, ModelSettings, Patience, Retries,
+    SingleFlight, known_price,
 };
-use burnish_types::{Money, Price};
+use burnish_types::{Money, Period, Price};
 use serde::Deserialize;
 
 use super::{secret, within};

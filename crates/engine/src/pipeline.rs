@@ -9,8 +9,8 @@ use burnish_retrieval::{
 };
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LanguageModel,
-    LexicalIndex, Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, Stage,
-    StageTiming, Store, Strategy,
+    LexicalIndex, Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, SharedPurse,
+    Stage, StageTiming, Store, Strategy,
 };
 
 use crate::combinations::Asked;
@@ -44,6 +44,8 @@ pub(crate) struct Retrieved {
     pub(crate) recorded: Recorded,
     /// What a language model took on the way.
     pub(crate) spent: Spent,
+    /// What is paid from.
+    pub(crate) purse: Option<SharedPurse>,
     /// Why the plan could not be followed to the letter, where it could not.
     pub(crate) degraded: Option<String>,
     /// What could answer without the planned model, where that was looked at.
@@ -165,7 +167,8 @@ impl Engine {
             StageTiming { stage: Stage::Plan, ms: (timing(Stage::Plan, started).ms - looking).max(0.0) };
         timings.push(planning);
 
-        let metered = self.metered();
+        let purse = self.purse(query);
+        let metered = self.metered(purse.clone());
         let mut effort = Effort { writer: metered.as_ref(), complexity, timings };
         let (evidence, degraded) =
             self.find_or_fall_back(query, &plan.strategy, plan.depth, looked, &mut effort)?;
@@ -176,6 +179,7 @@ impl Engine {
             timings: effort.timings,
             recorded,
             spent,
+            purse,
             degraded,
             selective: None,
             comparison: None,
@@ -206,8 +210,8 @@ impl Engine {
         }
     }
 
-    fn metered(&self) -> Option<Metered<'_>> {
-        self.writer.as_ref().map(Metered::new)
+    fn metered(&self, purse: Option<SharedPurse>) -> Option<Metered<'_>> {
+        self.writer.as_ref().map(|writer| Metered::new(writer, purse))
     }
 
     /// A strategy that fails, or whose language model does, is no reason to leave a question without passages.
@@ -315,7 +319,7 @@ impl Engine {
         strategy: &Strategy,
     ) -> Result<(Vec<Evidence>, Vec<StageTiming>), EngineError> {
         let features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
-        let metered = self.metered();
+        let metered = self.metered(None);
         let mut effort = Effort {
             writer: metered.as_ref(),
             complexity: feature_value(&features, "complexity"),

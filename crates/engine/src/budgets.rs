@@ -2,6 +2,7 @@
 //! it counts towards, or in none, before it is sent. How dear money is, so that a budget lasts, is said by `pacing`.
 
 mod account;
+mod forecast;
 mod pacing;
 #[cfg(test)]
 mod tests;
@@ -33,12 +34,14 @@ struct Book {
     accounts: HashMap<Payer, Account>,
     /// With so many accounts, those that are over are dropped.
     crowded: usize,
+    /// The latest time that anybody came with.
+    latest: Timestamp,
 }
 
 impl Budgets {
     /// Budgets of which nothing is spent.
     pub fn new(settings: Vec<BudgetSettings>) -> Self {
-        let book = Book { accounts: HashMap::new(), crowded: KEPT };
+        let book = Book { accounts: HashMap::new(), crowded: KEPT, latest: Timestamp(0) };
         Self { settings, book: Arc::new(Mutex::new(book)) }
     }
 
@@ -64,20 +67,23 @@ impl Budgets {
     /// The most that a request of `user` could cost now; none where nobody counts.
     pub fn left(&self, user: &UserContext, now: Timestamp) -> Option<Money> {
         let mut book = self.book.lock();
+        let now = book.at(now);
         self.payers(user).iter().map(|payer| book.left(payer, now)).min()
     }
 
     /// How much quality a US dollar is worth in a choice for `user`: 0 where money is no matter.
     pub fn worth_of_a_dollar(&self, user: &UserContext, now: Timestamp) -> f64 {
         let mut book = self.book.lock();
-        let known = self.payers(user);
-        let worth = known.iter().filter_map(|payer| Some(book.known(payer, now)?.worth_of_a_dollar(now)));
+        let now = book.at(now);
+        let payers = self.payers(user);
+        let worth = payers.iter().filter_map(|payer| Some(book.known(payer, now)?.worth_of_a_dollar(now)));
         worth.fold(0.0, f64::max)
     }
 
     /// Takes a choice for `user` in: what quality is expected of it, and what cost.
     pub fn observe(&self, user: &UserContext, now: Timestamp, quality: f64, cost: Money) {
         let mut book = self.book.lock();
+        let now = book.at(now);
         for payer in self.payers(user) {
             book.account(&payer, now).observe(now, quality, cost);
         }
@@ -91,9 +97,10 @@ impl Budgets {
     /// Counts what was spent at `at`, before this process began.
     pub(crate) fn count_earlier(&self, user: &UserContext, now: Timestamp, at: Timestamp, cost: Money) {
         let mut book = self.book.lock();
+        let now = book.at(now);
         for payer in self.payers(user) {
             if payer.period.around(now) == payer.period.around(at) {
-                book.account(&payer, now).add(cost);
+                book.account(&payer, now).count_earlier(cost);
             }
         }
     }
@@ -111,6 +118,13 @@ impl Budgets {
 }
 
 impl Book {
+    /// The time as all accounts go by it, which never goes back: what is set aside counts in a period that runs, though
+    /// somebody with a later time came first, or the clock was set back.
+    fn at(&mut self, now: Timestamp) -> Timestamp {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
     /// The account in the period of `now`, opened where there is none yet.
     fn account(&mut self, payer: &Payer, now: Timestamp) -> &mut Account {
         if self.accounts.len() >= self.crowded && !self.accounts.contains_key(payer) {
@@ -151,6 +165,12 @@ struct Own {
 }
 
 impl RequestPurse {
+    /// The least that is left of any of its budgets.
+    fn left_in(&self, book: &mut Book, now: Timestamp) -> Money {
+        let left = self.payers.iter().map(|payer| book.left(payer, now));
+        left.chain(self.left_of_own()).min().unwrap_or_default()
+    }
+
     fn left_of_own(&self) -> Option<Money> {
         self.own.as_ref().map(|own| {
             let own = own.lock();
@@ -178,15 +198,14 @@ impl RequestPurse {
 
 impl Purse for RequestPurse {
     fn reserve(&self, least: Money, most: Money) -> Result<Reservation, String> {
-        let now = self.clock.now();
         // Held to the end, so that nobody else takes what is found to be left.
         let mut book = self.book.lock();
-        let left = self.payers.iter().map(|payer| book.left(payer, now)).chain(self.left_of_own()).min();
-        let most = left.map_or(most, |left| left.min(most));
+        let now = book.at(self.clock.now());
+        let most = most.min(self.left_in(&mut book, now));
         if most < least {
             return Err(self.refusal(&mut book, now, least));
         }
-        self.payers.iter().for_each(|payer| book.account(payer, now).add(most));
+        self.payers.iter().for_each(|payer| book.account(payer, now).set_aside(most));
         if let Some(own) = &self.own {
             own.lock().taken += most;
         }
@@ -207,10 +226,9 @@ impl Purse for RequestPurse {
     }
 
     fn left(&self) -> Money {
-        let now = self.clock.now();
         let mut book = self.book.lock();
-        let left = self.payers.iter().map(|payer| book.left(payer, now)).chain(self.left_of_own()).min();
-        left.unwrap_or_default()
+        let now = book.at(self.clock.now());
+        self.left_in(&mut book, now)
     }
 }
 

@@ -1,6 +1,10 @@
 //! How a budget lasts: a day of requests on a clock that is simulated, paced and greedy. `cargo test -p burnish-engine --test
-//! pacing -- --nocapture` shows the figures.
-#![expect(clippy::unwrap_used, reason = "a test says so by failing")]
+//! pacing -- --nocapture --test-threads 1` shows the figures.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test says so by failing, and shows its figures"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,10 +31,28 @@ struct Request {
     options: [(f64, Money); 3],
 }
 
+/// How often requests come at a time of the day, both from 0 to 1.
+type Spread = fn(f64) -> f64;
+
+fn evenly(_: f64) -> f64 {
+    1.0
+}
+
+/// Most at noon, and few at midnight.
+fn by_day(time: f64) -> f64 {
+    0.525 - 0.475 * (std::f64::consts::TAU * time).cos()
+}
+
 /// One day's requests in the order of time. What money gains differs from request to request, and so does what it takes.
-fn day(number: u64, seed: u64) -> Vec<Request> {
+fn day(number: u64, seed: u64, spread: Spread) -> Vec<Request> {
     let mut random = fastrand::Rng::with_seed(seed * 1_000 + number);
-    let mut times: Vec<u64> = (0..REQUESTS).map(|_| number * DAY_MS + random.u64(..DAY_MS)).collect();
+    let mut times = Vec::with_capacity(REQUESTS);
+    while times.len() < REQUESTS {
+        let time = random.f64();
+        if random.f64() < spread(time) {
+            times.push(number * DAY_MS + (time * DAY_MS as f64) as u64);
+        }
+    }
     times.sort_unstable();
     let request = |at| {
         let (free, gain) = (0.2 + 0.3 * random.f64(), 0.4 * random.f64());
@@ -47,6 +69,15 @@ fn demand(requests: &[Request]) -> Money {
     requests.iter().map(|request| request.options[2].1).sum()
 }
 
+/// How requests are answered.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// As well as can be, for as long as there is money.
+    Greedy,
+    /// At what money is worth, where what a choice costs is so many times what was expected.
+    Paced(f64),
+}
+
 #[derive(Debug)]
 struct Reached {
     spent: Money,
@@ -55,20 +86,27 @@ struct Reached {
     less: usize,
 }
 
-/// Answers a day's requests from the purse of each, at what money is worth or as well as can be.
-fn run(budgets: &Budgets, requests: &[Request], paced: bool) -> Reached {
+/// Answers a day's requests from the purse of each.
+fn run(budgets: &Budgets, requests: &[Request], manner: Manner) -> Reached {
     let time = Arc::new(Simulated::default());
     let clock: Arc<dyn Clock> = Arc::clone(&time) as _;
     let user = UserContext { tenant: Some("acme".to_owned()), ..UserContext::default() };
     let mut reached = Reached { spent: Money::ZERO, quality: 0.0, less: 0 };
     for Request { at, options } in requests {
         time.0.store(at.0, Ordering::Relaxed);
-        let worth = if paced { budgets.worth_of_a_dollar(&user, *at) } else { 0.0 };
-        let net = |(quality, cost): &(f64, Money)| quality - worth * cost.micros() as f64 / 1e6;
+        let (worth, dearer) = match manner {
+            Manner::Greedy => (0.0, 1.0),
+            Manner::Paced(dearer) => (budgets.worth_of_a_dollar(&user, *at), dearer),
+        };
+        let expected = |cost: Money| cost.micros() as f64 / dearer;
+        let net = |(quality, cost): &(f64, Money)| quality - worth * expected(*cost) / 1e6;
         let mut order = options.to_vec();
         order.sort_by(|left, right| net(right).total_cmp(&net(left)));
+        let (quality, cost) = order[0];
+        budgets.observe(&user, *at, quality, Money::from_micros(expected(cost) as u64));
         let purse = budgets.purse(&user, None, &clock).unwrap();
-        let chosen = order.into_iter().find(|(_, cost)| {
+        // What can't be paid for is replaced by what can.
+        let paid = order.into_iter().find(|(_, cost)| {
             // A try sets more aside than it takes in the end.
             let most = *cost + *cost;
             purse.reserve(most, most).is_ok_and(|reservation| {
@@ -76,8 +114,7 @@ fn run(budgets: &Budgets, requests: &[Request], paced: bool) -> Reached {
                 true
             })
         });
-        let (quality, cost) = chosen.unwrap();
-        budgets.observe(&user, *at, quality, cost);
+        let (quality, cost) = paid.unwrap();
         reached.spent += cost;
         reached.quality += quality / requests.len() as f64;
         reached.less += usize::from(quality < options[2].0);
@@ -91,33 +128,74 @@ fn budgets(most: Money) -> Budgets {
     Budgets::new(vec![budget(Who::EachTenant, most), budget(Who::Everyone, most + most)])
 }
 
+/// The quality that could be reached with `most` if all requests were known beforehand: at one price of money for all.
+fn hindsight(requests: &[Request], most: Money) -> f64 {
+    let at = |worth: f64| {
+        let net = |(quality, cost): &(f64, Money)| quality - worth * cost.micros() as f64 / 1e6;
+        let best =
+            |request: &Request| request.options.into_iter().max_by(|a, b| net(a).total_cmp(&net(b))).unwrap();
+        let chosen: Vec<(f64, Money)> = requests.iter().map(best).collect();
+        let quality = chosen.iter().map(|(quality, _)| quality).sum::<f64>() / requests.len() as f64;
+        (quality, chosen.into_iter().map(|(_, cost)| cost).sum::<Money>())
+    };
+    let (mut little, mut much) = (0.0, 1e4);
+    for _ in 0..40 {
+        let middle = (little + much) / 2.0;
+        *(if at(middle).1 > most { &mut little } else { &mut much }) = middle;
+    }
+    at(much).0
+}
+
+/// Three days one after the other, of which the first `unknown` ones come as nobody could know.
+fn check(seed: u64, ratio: u64, (spread, unknown): (Spread, u64), dearer: f64, smallest_share: f64) {
+    let most = Money::from_micros(demand(&day(0, seed, spread)).micros() / ratio);
+    let (paced, greedy) = (budgets(most), budgets(most));
+    for number in 0..3 {
+        let requests = day(number, seed, spread);
+        let with = run(&paced, &requests, Manner::Paced(dearer));
+        let without = run(&greedy, &requests, Manner::Greedy);
+        let share = with.spent.micros() as f64 / most.micros() as f64;
+        let (quality, greed) = (with.quality, without.quality);
+        let known = hindsight(&requests, most);
+        println!(
+            "demand {ratio} times the budget, day {}: {share:.4} of it spent, quality {quality:.4} paced, {greed:.4} greedy, \
+             {known:.4} with all known beforehand",
+            number + 1
+        );
+        assert!(with.spent <= most, "{ratio}, day {number}: {share} spent");
+        assert!(share > smallest_share || number < unknown, "{ratio}, day {number}: {share} spent");
+        assert!(quality > greed, "{ratio}, day {number}: {quality} and {greed}");
+    }
+}
+
 #[test]
 fn a_budget_lasts_over_its_period_and_buys_more_than_greed() {
     for (seed, ratio) in [(1, 2), (2, 3), (3, 4), (4, 5)] {
-        let most = Money::from_micros(demand(&day(0, seed)).micros() / ratio);
-        let (paced, greedy) = (budgets(most), budgets(most));
-        for number in 0..3 {
-            let requests = day(number, seed);
-            let (with, without) = (run(&paced, &requests, true), run(&greedy, &requests, false));
-            let share = with.spent.micros() as f64 / most.micros() as f64;
-            let (quality, greed) = (with.quality, without.quality);
-            println!(
-                "demand {ratio} times the budget, day {}: {share:.4} of it spent, quality {quality:.4} paced, {greed:.4} greedy",
-                number + 1
-            );
-            assert!(with.spent <= most && share > 0.995, "{ratio}, day {number}: {share} spent");
-            assert!(quality > greed, "{ratio}, day {number}: {quality} and {greed}");
-        }
+        check(seed, ratio, (evenly, 0), 1.0, 0.995);
+    }
+}
+
+#[test]
+fn requests_that_cost_otherwise_than_expected_are_paced_as_well() {
+    for (seed, dearer) in [(5, 0.7), (6, 1.4)] {
+        check(seed, 3, (evenly, 0), dearer, 0.995);
+    }
+}
+
+#[test]
+fn when_requests_come_is_known_from_the_day_before() {
+    for (seed, ratio) in [(7, 2), (8, 3), (9, 5)] {
+        check(seed, ratio, (by_day, 1), 1.0, 0.99);
     }
 }
 
 #[test]
 fn nothing_is_held_back_where_there_is_enough() {
     for seed in 1..4 {
-        let requests = day(0, seed);
+        let requests = day(0, seed, evenly);
         let enough = Money::from_micros(demand(&requests).micros() / 4 * 5);
         let budgets = budgets(enough);
-        let reached = run(&budgets, &requests, true);
+        let reached = run(&budgets, &requests, Manner::Paced(1.0));
         println!(
             "a budget of 1.25 times the demand: {} of {REQUESTS} were given less than the best",
             reached.less

@@ -6,7 +6,7 @@ use burnish_types::{Money, Period, Reservation, Timestamp, UserContext};
 
 use crate::settings::{BudgetSettings, Who};
 
-use super::pacing::Pacing;
+use super::pacing::{Pacing, Standing};
 
 /// Who pays, and what for a budget there is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,24 +67,32 @@ pub(super) struct Account {
     period: Period,
     since: Timestamp,
     until: Timestamp,
-    /// Spent or set aside.
-    taken: Money,
+    spent: Money,
+    /// For tries that are under way.
+    set_aside: Money,
     pacing: Pacing,
 }
 
 impl Account {
     pub(super) fn new(payer: &Payer, now: Timestamp) -> Self {
         let (since, until) = payer.period.around(now);
-        let pacing = Pacing::new(now);
-        Self { most: payer.most, period: payer.period, since, until, taken: Money::ZERO, pacing }
+        Self {
+            most: payer.most,
+            period: payer.period,
+            since,
+            until,
+            spent: Money::ZERO,
+            set_aside: Money::ZERO,
+            pacing: Pacing::new(share(since, now, until)),
+        }
     }
 
-    /// Begins anew where the period is over. A clock that is set back begins nothing anew.
+    /// Begins anew where the period is over.
     pub(super) fn turn(&mut self, now: Timestamp) {
         if now >= self.until {
-            self.pacing.turn(self.until);
+            self.pacing.turn();
             (self.since, self.until) = self.period.around(now);
-            self.taken = Money::ZERO;
+            (self.spent, self.set_aside) = (Money::ZERO, Money::ZERO);
         }
     }
 
@@ -95,25 +103,43 @@ impl Account {
     }
 
     pub(super) fn left(&self) -> Money {
-        self.most.saturating_sub(self.taken)
+        self.most.saturating_sub(self.spent + self.set_aside)
     }
 
-    pub(super) fn add(&mut self, amount: Money) {
-        self.taken += amount;
+    pub(super) fn set_aside(&mut self, most: Money) {
+        self.set_aside += most;
+    }
+
+    /// Counts what was spent before this process began.
+    pub(super) fn count_earlier(&mut self, cost: Money) {
+        self.spent += cost;
+        self.pacing.spent_earlier(cost);
     }
 
     /// Puts a cost in the place of what was set aside; in a period that is over, it counted there.
     pub(super) fn settle(&mut self, reservation: Reservation, cost: Money) {
         if (self.since..self.until).contains(&reservation.at) {
-            self.taken = self.taken.saturating_sub(reservation.most) + cost;
+            self.set_aside = self.set_aside.saturating_sub(reservation.most);
+            self.spent += cost;
         }
     }
 
     pub(super) fn worth_of_a_dollar(&self, now: Timestamp) -> f64 {
-        self.pacing.worth_of_a_dollar(self.left(), now, self.until)
+        self.pacing.worth_of_a_dollar(self.standing(now))
     }
 
     pub(super) fn observe(&mut self, now: Timestamp, quality: f64, cost: Money) {
-        self.pacing.observe(self.left(), now, self.until, quality, cost);
+        self.pacing.observe(self.standing(now), quality, cost);
     }
+
+    fn standing(&self, now: Timestamp) -> Standing {
+        let place = share(self.since, now, self.until);
+        Standing { most: self.most, spent: self.spent, left: self.left(), place }
+    }
+}
+
+/// How much of the time from `since` to `until` is over.
+fn share(since: Timestamp, now: Timestamp, until: Timestamp) -> f64 {
+    let whole = until.0.saturating_sub(since.0).max(1) as f64;
+    (now.0.saturating_sub(since.0) as f64 / whole).min(1.0)
 }

@@ -112,6 +112,19 @@ fn all_budgets_pay_or_none() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_begins_nothing_anew_and_holds_nothing_back() {
+    let budgets = Budgets::new(vec![budget(Who::Everyone, 100, Period::Hour)]);
+    let (set, clock) = clock(HOUR);
+    let purse = budgets.purse(&user("acme", "ann"), None, &clock).unwrap();
+    purse.reserve(micros(90), micros(90)).unwrap();
+    set.0.store(HOUR - 1, Ordering::Relaxed);
+    let reservation = purse.reserve(micros(10), micros(20)).unwrap();
+    assert_eq!((reservation.most, purse.left()), (micros(10), Money::ZERO));
+    purse.settle(reservation, micros(3));
+    assert_eq!(purse.left(), micros(7));
+}
+
+#[test]
 fn what_was_spent_before_counts_in_its_period() {
     let budgets = Budgets::new(vec![
         budget(Who::EachTenant, 100, Period::Day),
@@ -141,6 +154,30 @@ fn accounts_that_are_over_are_dropped() {
     }
     // Of two minutes there are 1,200.
     assert!(most <= 2 * (1_200 + KEPT), "{most}");
+}
+
+/// What a process before this one has spent says nothing of what choices cost.
+#[test]
+fn money_is_as_dear_after_a_restart_as_with_what_is_left() {
+    let half = DAY / 2;
+    let worth = |most: u64, earlier: u64| {
+        let budgets = Budgets::new(vec![budget(Who::Everyone, most, Period::Day)]);
+        let (set, clock) = clock(half);
+        let ann = user("acme", "ann");
+        budgets.count_earlier(&ann, Timestamp(half), Timestamp(half - 1), micros(earlier));
+        let (most, purse) = (micros(2_000), budgets.purse(&ann, None, &clock).unwrap());
+        for minute in 0..300 {
+            let now = Timestamp(half + minute * 60_000);
+            set.0.store(now.0, Ordering::Relaxed);
+            budgets.observe(&ann, now, 0.5, most);
+            let reservation = purse.reserve(most, most).unwrap();
+            purse.settle(reservation, most);
+        }
+        budgets.worth_of_a_dollar(&ann, Timestamp(half + 300 * 60_000))
+    };
+    let (after, fresh) = (worth(2_000_000, 1_200_000), worth(800_000, 0));
+    assert!(fresh > 10.0 && (after / fresh - 1.0).abs() < 0.02, "{after} and {fresh}");
+    assert_eq!(worth(20_000_000, 0), 0.0);
 }
 
 proptest! {

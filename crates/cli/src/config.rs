@@ -1,5 +1,6 @@
 //! Settings in two stages: as they were written, then as values that cannot be wrong.
 
+mod budgets;
 mod models;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use burnish_engine::{
 use burnish_ingest::{Chunking, Limits};
 use burnish_llm::ModelSettings;
 use burnish_server::ServerSettings;
+use burnish_types::Money;
 use serde::Deserialize;
 
 /// The defaults, as `burnish config default` prints them.
@@ -22,6 +24,8 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "burnish.toml";
 const VARIABLE_PREFIX: &str = "BURNISH_";
+/// What a file may list beside its sections.
+const LISTS: [&str; 2] = ["models", "budgets"];
 /// Variables that are no settings: where the settings are, and what tests and measurements go by.
 const OTHER_VARIABLES: [&str; 7] = [
     "BURNISH_CONFIG",
@@ -57,6 +61,8 @@ struct Raw {
     limits: RawLimits,
     #[serde(default)]
     models: Vec<models::RawModel>,
+    #[serde(default)]
+    budgets: Vec<budgets::RawBudget>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -239,16 +245,17 @@ fn merge_file(settings: &mut toml::Table, file: &Path) -> Result<()> {
                     known.insert(key, value);
                 }
             }
-            (None, value @ toml::Value::Array(_)) if section == "models" => {
+            (None, value @ toml::Value::Array(_)) if LISTS.contains(&section.as_str()) => {
                 settings.insert(section, value);
             }
             (Some(_), _) => bail!("`{}`: `{section}` is a section, write it as [{section}]", file.display()),
             (None, _) => {
                 let sections: Vec<&str> = settings.keys().map(String::as_str).collect();
                 bail!(
-                    "`{}`: there is no section [{section}]; there are: {}, models",
+                    "`{}`: there is no section [{section}]; there are: {}, and as lists {}",
                     file.display(),
-                    sections.join(", ")
+                    sections.join(", "),
+                    LISTS.map(|list| format!("[[{list}]]")).join(", ")
                 );
             }
         }
@@ -320,9 +327,11 @@ fn is_secret(settings: &toml::Table, variable: &str) -> bool {
 
 /// What to do about a variable that sets nothing.
 fn no_setting(settings: &toml::Table, variable: &str) -> String {
-    if variable.starts_with("BURNISH_MODELS") {
-        return "models are set in the file, as [[models]]; a variable may hold the key that `api_key_env` names"
-            .to_owned();
+    let named = |list: &str| variable.starts_with(&format!("{VARIABLE_PREFIX}{list}").to_uppercase());
+    if let Some(list) = LISTS.iter().find(|list| named(list)) {
+        return format!(
+            "{list} are set in the file, as [[{list}]]; a variable may hold the key that `api_key_env` of a model names"
+        );
     }
     let sections = settings.iter().filter_map(|(section, value)| Some((section, value.as_table()?)));
     let names = sections.flat_map(|(section, keys)| {
@@ -361,7 +370,7 @@ fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value)
 }
 
 fn validate(raw: Raw) -> Result<Config> {
-    let Raw { store, server, embedding, planner, answer, batch, cache, selective, chunking, limits, models } =
+    let Raw { store, server, embedding, planner, answer, batch, cache, selective, chunking, limits, .. } =
         raw;
     let listen = server.listen.parse().with_context(|| {
         format!("server.listen: `{}` is not an address such as 127.0.0.1:8080", server.listen)
@@ -409,9 +418,10 @@ fn validate(raw: Raw) -> Result<Config> {
             chunking.overlap_tokens
         );
     }
-    let models = models.into_iter().map(models::validate).collect::<Result<Vec<_>>>()?;
+    let models = validate_models(raw.models)?;
     check_models(&planner, &models)?;
     let engine = EngineSettings {
+        budgets: budgets::validate(raw.budgets, &models)?,
         data: store.data,
         planner: PlannerSettings {
             strategies: planner.strategies,
@@ -470,11 +480,21 @@ fn validate(raw: Raw) -> Result<Config> {
         host_names: server.host_names,
         ..ServerSettings::default()
     };
+    Ok(Config { engine, listen, server, embedding: validate_embedding(embedding)?, models })
+}
+
+fn validate_models(raw: Vec<models::RawModel>) -> Result<Vec<ModelSettings>> {
+    let models = raw.into_iter().map(models::validate).collect::<Result<Vec<_>>>()?;
     let mut names = BTreeSet::new();
     if let Some(twice) = models.iter().find(|model| !names.insert(model.name.as_str())) {
         bail!("models: two are called `{}`; give one of them another name", twice.name);
     }
-    Ok(Config { engine, listen, server, embedding: validate_embedding(embedding)?, models })
+    Ok(models)
+}
+
+fn money(setting: &str, usd: f64) -> Result<Money> {
+    within(setting, usd, 0.0, 1e9)?;
+    Ok(Money::from_micros((usd * 1e6).round() as u64))
 }
 
 fn validate_embedding(raw: RawEmbedding) -> Result<EmbeddingConfig> {
@@ -610,6 +630,8 @@ mod tests {
             ),
             ("[[models]]\nname = \"extractive\"\nurl = \"http://x\"\nmodel = \"m\"", "taken"),
             ("[[models]]\nname = \"m\"\nmodel = \"m\"", "url"),
+            ("[[budgets]]\nusd = 1", "budgets: each says"),
+            ("[budgets]\nusd = 1", "[[models]], [[budgets]]"),
             ("[[models]]\nname = 7\nurl = \"http://x\"\nmodel = \"m\"", "models.name: "),
             ("[server]\nmax_upload_mib = \"64\"", "server.max_upload_mib: "),
             ("[server]\nmax_upload_mib = -1", "a whole number, not below 0"),
@@ -642,6 +664,7 @@ mod tests {
             ("BURNISH_LISTEN", "x", Some("config default")),
             ("BURNISH_STORE_DATE", "x", Some("is BURNISH_STORE_DATA meant")),
             ("BURNISH_MODELS_NAME", "x", Some("[[models]]")),
+            ("BURNISH_BUDGETS_USD", "x", Some("[[budgets]]")),
             ("BURNISH_UNRELATED", "x", Some("config default")),
             ("BURNISH_PORT", "8080", Some("no such setting")),
             ("BURNISH_KEY_C", "x", Some("no such setting")),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel,
     ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Parameters, Query, Recorded, SelectiveChoice,
-    Spending, Stage, StageTiming, Usage,
+    SharedPurse, Spending, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -104,8 +104,9 @@ pub(crate) struct Written {
 impl Ending {
     /// Of a plan whose answer is being written from now on.
     pub(crate) fn new(engine: &Arc<Engine>, retrieved: Retrieved, pending: Option<Box<Pending>>) -> Self {
-        let Retrieved { decision, evidence, timings, recorded, spent, degraded, selective, comparison } =
-            retrieved;
+        let Retrieved {
+            decision, evidence, timings, recorded, spent, degraded, selective, comparison, ..
+        } = retrieved;
         let strategy = decision.choice().map(|choice| &choice.plan.strategy);
         Self {
             consulted: strategy.is_none_or(|strategy| engine.consults_documents(strategy)),
@@ -137,6 +138,14 @@ impl Ending {
         self.shown = (0..self.evidence.len()).collect();
         Written { spent, degraded, ..written(text, self) }
     }
+}
+
+/// What a model may take for an answer.
+struct Means {
+    /// How much to write and how freely, where the caller has not said.
+    suggested: Option<Parameters>,
+    /// What is paid from.
+    purse: Option<SharedPurse>,
 }
 
 /// A model that has begun to answer.
@@ -191,6 +200,7 @@ impl Engine {
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
         let suggested = plan.and_then(|plan| plan.parameters);
         let reduction = plan.map_or(0.0, |plan| plan.reduction);
+        let purse = retrieved.purse.clone();
         let mut ending = Ending::new(self, retrieved, pending);
         let consulted = ending.consulted;
         ending.chars = Some(asked.chars());
@@ -201,7 +211,8 @@ impl Engine {
             Some(model) if !evidence.is_empty() || !consulted => {
                 let shown = Shown { evidence: &evidence, context_tokens, reduction };
                 let passages = consulted.then_some(shown);
-                match self.begin(model.as_ref(), &asked, passages, sampling, suggested).await {
+                match self.begin(model.as_ref(), &asked, passages, sampling, Means { suggested, purse }).await
+                {
                     Ok(Begun { words, shown, degraded }) => {
                         ending.shown = shown;
                         modelled(ending, model.name().to_owned(), words, degraded)
@@ -225,7 +236,7 @@ impl Engine {
                             false => "no documents were consulted",
                         };
                         let reason = match error {
-                            ModelError::OverBudget { .. } => "has used up its budget",
+                            ModelError::OverBudget { .. } => "may not be asked, since a budget is used up",
                             ModelError::TooLong { .. } => "finds even the best passage too long",
                             _ => "did not answer",
                         };
@@ -246,7 +257,7 @@ impl Engine {
         asked: &Query,
         passages: Option<Shown<'_>>,
         sampling: Sampling,
-        suggested: Option<Parameters>,
+        Means { suggested, purse }: Means,
     ) -> Result<Begun, Vain> {
         let mut budget = passages.map_or(0, |passages| passages.context_tokens);
         let mut halvings = 0;
@@ -269,6 +280,7 @@ impl Engine {
                 whole: sampling.whole,
                 passthrough: sampling.passthrough.clone(),
                 verbatim: sampling.verbatim.clone(),
+                purse: purse.clone(),
             };
             match start(model, request).await {
                 Err(Vain { error: error @ ModelError::TooLong { .. }, tries })

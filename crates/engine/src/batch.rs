@@ -79,6 +79,8 @@ struct Shared {
 struct Common<'a> {
     model: &'a str,
     tenant: Option<&'a str>,
+    /// Who asks, where that decides who pays.
+    user: Option<&'a str>,
     filter: &'a Filter,
     temperature: Option<f32>,
     /// Whether the answer has a bound.
@@ -164,10 +166,13 @@ impl Engine {
         let Answerer::Model(model) = &plan.answerer else { return None };
         let fits = !one.retrieved.evidence.is_empty()
             && one.ask.query.conversation.is_empty()
+            // What one question may cost says nothing of what several may.
+            && one.ask.query.budget.is_none()
             && self.consults_documents(&plan.strategy);
         fits.then_some(Common {
             model,
             tenant: one.ask.query.user.tenant.as_deref(),
+            user: one.ask.query.user.user.as_deref().filter(|_| self.budgets.tell_users_apart()),
             filter: &one.ask.query.filter,
             temperature: one.ask.sampling.temperature,
             bounded: one.ask.sampling.max_tokens.is_some(),
@@ -263,6 +268,8 @@ impl Engine {
             max_tokens: bounds.map(|bounds| bounds.into_iter().fold(0, u32::saturating_add)),
             temperature: first.ask.sampling.temperature,
             whole: true,
+            // The same for all members.
+            purse: first.retrieved.purse.clone(),
             ..ModelRequest::default()
         };
         Some(Together { model: Arc::clone(model), request, shared })

@@ -2,6 +2,7 @@
 
 mod answering;
 mod batch;
+mod budgets;
 mod caching;
 mod challenger;
 mod combinations;
@@ -37,11 +38,15 @@ use std::sync::Arc;
 
 use burnish_retrieval::{Means, Registry, Writer};
 use burnish_store::SqliteStore;
-use burnish_types::{Answerer, Clock, Embedder, EndpointFigures, LanguageModel, Prediction, Store, Strategy};
+use burnish_types::{
+    Answerer, Clock, Embedder, EndpointFigures, LanguageModel, Prediction, Query, SharedPurse, Store,
+    Strategy,
+};
 use parking_lot::Mutex;
 
 pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
+pub use budgets::Budgets;
 pub use caching::CacheStanding;
 pub use challenger::{Attempt, ChallengerChange, ChallengerEvent, ChallengerStanding, Training};
 pub use combinations::EXTRACTIVE;
@@ -60,8 +65,8 @@ pub use plans::RouteRequest;
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use selective::{QuotationJudge, SelectiveStanding, Signs};
 pub use settings::{
-    AnswerSettings, BatchSettings, CacheSettings, ContextOrder, EngineSettings, ParameterSettings,
-    PlannerSettings, SelectiveSettings,
+    AnswerSettings, BatchSettings, BudgetSettings, CacheSettings, ContextOrder, EngineSettings,
+    ParameterSettings, PlannerSettings, SelectiveSettings, Who,
 };
 
 use batch::Gathering;
@@ -96,6 +101,7 @@ pub struct Engine {
     embedder: Arc<dyn Embedder>,
     models: Vec<Arc<dyn LanguageModel>>,
     writer: Option<ModelWriter>,
+    budgets: Budgets,
     clock: Arc<dyn Clock>,
     registry: Registry,
     planner: Planner,
@@ -122,7 +128,7 @@ impl Engine {
         caching.load(store.as_ref())?;
         let registry = Registry::default();
         let writer = models.first().map(|model| ModelWriter::new(Arc::clone(model)));
-        let metered = writer.as_ref().map(Metered::new);
+        let metered = writer.as_ref().map(|writer| Metered::new(writer, None));
         let means = Means {
             embedder: embedder.as_ref(),
             writer: metered.as_ref().map(|writer| writer as &dyn Writer),
@@ -140,7 +146,8 @@ impl Engine {
         )?;
         planner.resume(account, store.as_ref())?;
         planner.hear(heard);
-        spending::count(store.as_ref(), &models, clock.now())?;
+        let budgets = Budgets::new(settings.budgets.clone());
+        spending::count(store.as_ref(), &models, &budgets, clock.now())?;
         let challenger = Challenger::read(store.as_ref())?;
         planner.correct_by(challenger.trees());
         let lengths = Lengths::read(settings.answer.parameters, store.as_ref())?;
@@ -155,6 +162,7 @@ impl Engine {
             embedder,
             models,
             writer,
+            budgets,
             clock,
             registry,
             planner,
@@ -198,6 +206,16 @@ impl Engine {
     pub(crate) fn model_of(&self, answerer: &Answerer) -> Option<&Arc<dyn LanguageModel>> {
         let Answerer::Model(name) = answerer else { return None };
         self.models.iter().find(|model| model.name() == name)
+    }
+
+    /// What may be spent, and what is left of it.
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// What a request is paid from; none where nobody counts.
+    pub(crate) fn purse(&self, query: &Query) -> Option<SharedPurse> {
+        self.budgets.purse(&query.user, query.budget, &self.clock)
     }
 
     /// What has been seen of the endpoints of all language models.

@@ -9,8 +9,8 @@ use burnish_retrieval::{
 };
 use burnish_types::{
     Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LanguageModel,
-    LexicalIndex, Lifted, Money, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice, Sketch, Stage,
-    StageTiming, Store, Strategy,
+    LexicalIndex, Lifted, Money, Prediction, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice,
+    SharedPurse, Sketch, Stage, StageTiming, Store, Strategy,
 };
 
 use crate::combinations::Asked;
@@ -44,6 +44,8 @@ pub(crate) struct Retrieved {
     pub(crate) recorded: Recorded,
     /// What a language model took on the way.
     pub(crate) spent: Spent,
+    /// What is paid from.
+    pub(crate) purse: Option<SharedPurse>,
     /// Why the plan could not be followed to the letter, where it could not.
     pub(crate) degraded: Option<String>,
     /// What could answer without the planned model, where that was looked at.
@@ -158,6 +160,7 @@ impl Engine {
         let circumstances = self.circumstances(id, query, pinned, features, sketch);
         let mut decision = self.planner.decide(query, circumstances, pinned, &self.learned)?;
         decision.cache = cache;
+        self.pace(&decision);
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let plan = plan.ok_or_else(|| EngineError::Internal("a decision chose nothing".to_owned()))?;
         let recorded = self.store.record_decision(decision.clone());
@@ -166,7 +169,8 @@ impl Engine {
             StageTiming { stage: Stage::Plan, ms: (timing(Stage::Plan, started).ms - looking).max(0.0) };
         timings.push(planning);
 
-        let metered = self.metered();
+        let purse = self.purse(query);
+        let metered = self.metered(purse.clone());
         let mut effort = Effort { writer: metered.as_ref(), complexity, timings };
         let (evidence, degraded) =
             self.find_or_fall_back(query, &plan.strategy, plan.depth, looked, &mut effort)?;
@@ -177,6 +181,7 @@ impl Engine {
             timings: effort.timings,
             recorded,
             spent,
+            purse,
             degraded,
             selective: None,
             comparison: None,
@@ -199,9 +204,14 @@ impl Engine {
             answerer: pinned.answerer.clone(),
             given: None,
         };
+        let at = self.clock.now();
+        let left = self.budgets.left(&query.user, at);
         Circumstances {
             id,
-            at: self.clock.now(),
+            at,
+            // What a request may cost, and what is left for whoever asks.
+            budget: query.budget.into_iter().chain(left).min(),
+            worth_of_a_dollar: self.budgets.worth_of_a_dollar(&query.user, at),
             parameters: self.lengths.parameters(&features),
             numbers: self.sketches.numbers(&FeatureVector::new(&features), sketch.as_ref()),
             features,
@@ -210,8 +220,16 @@ impl Engine {
         }
     }
 
-    fn metered(&self) -> Option<Metered<'_>> {
-        self.writer.as_ref().map(Metered::new)
+    /// Takes a choice in, so that what may be spent lasts.
+    pub(crate) fn pace(&self, decision: &Decision) {
+        if let Some(choice) = decision.choice() {
+            let Prediction { quality, cost, .. } = choice.prediction;
+            self.budgets.observe(&decision.user, decision.at, quality, cost);
+        }
+    }
+
+    fn metered(&self, purse: Option<SharedPurse>) -> Option<Metered<'_>> {
+        self.writer.as_ref().map(|writer| Metered::new(writer, purse))
     }
 
     /// A strategy that fails, or whose language model does, is no reason to leave a question without passages.
@@ -323,7 +341,7 @@ impl Engine {
         strategy: &Strategy,
     ) -> Result<(Vec<Evidence>, Vec<StageTiming>), EngineError> {
         let features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
-        let metered = self.metered();
+        let metered = self.metered(None);
         let mut effort = Effort {
             writer: metered.as_ref(),
             complexity: feature_value(&features, "complexity"),

@@ -11,7 +11,7 @@ use burnish_learning::selection::{Considered, HOLDBACK, Jointly, JointlySelected
 use burnish_learning::trees::BoostedTrees;
 use burnish_retrieval::{Means, Registry};
 use burnish_types::{
-    Answerer, Candidate, Decision, LanguageModel, Parameters, Plan, Prediction, Query, QueryFeatures,
+    Answerer, Candidate, Decision, LanguageModel, Money, Parameters, Plan, Prediction, Query, QueryFeatures,
     RequestId, Sketch, Store, Strategy, Timestamp,
 };
 use parking_lot::Mutex;
@@ -58,6 +58,10 @@ pub(crate) struct Circumstances {
     pub(crate) at: Timestamp,
     pub(crate) features: QueryFeatures,
     pub(crate) sketch: Option<Sketch>,
+    /// The most that it may be expected to cost.
+    pub(crate) budget: Option<Money>,
+    /// What a US dollar is worth in quality, so that what may be spent lasts.
+    pub(crate) worth_of_a_dollar: f64,
     /// All numbers of the request.
     pub(crate) numbers: Vec<f64>,
     pub(crate) asked: Asked,
@@ -204,7 +208,12 @@ impl Planner {
                 Offer { strategy: Strategy::as_str(strategy), latency_ms, cost_usd }
             };
             let offers: Vec<Offer<'_>> = self.candidates().iter().map(offer).collect();
-            !self.deciding.lock().selection.is_settled(learner, &offers, x.as_slice(), wish(query))
+            !self.deciding.lock().selection.is_settled(
+                learner,
+                &offers,
+                x.as_slice(),
+                wish(query, query.budget),
+            )
         })
     }
 
@@ -279,7 +288,7 @@ impl Planner {
         counts: bool,
     ) -> Result<Decision, EngineError> {
         let x = FeatureVector::new(&circumstances.features);
-        let wish = wish(query);
+        let wish = wish(query, circumstances.budget);
         let (mut costs_usd, mut latencies_ms) = self.combinations.terms(&circumstances.asked, expenses);
         let too_dear = wish.budget_usd.filter(|budget| costs_usd.iter().all(|cost| cost > budget));
         let too_dear = too_dear.filter(|_| circumstances.asked.given.is_none());
@@ -295,7 +304,7 @@ impl Planner {
             x: x.as_slice(),
             numbers: &circumstances.numbers,
             wish,
-            worth_of_a_dollar: 0.0,
+            worth_of_a_dollar: circumstances.worth_of_a_dollar,
             admitted: &self.combinations.admitted(&circumstances.asked),
             seed: circumstances.id.seed(),
         };
@@ -388,10 +397,10 @@ fn count(ledger: &mut Ledger, decision: &Decision) {
     }
 }
 
-fn wish(query: &Query) -> Wish {
+fn wish(query: &Query, budget: Option<Money>) -> Wish {
     Wish {
         target_quality: Some(f64::from(query.target_quality)),
-        budget_usd: query.budget.map(|budget| budget.micros() as f64 / 1e6),
+        budget_usd: budget.map(|budget| budget.micros() as f64 / 1e6),
         latency_ms: query.latency_budget_ms,
     }
 }

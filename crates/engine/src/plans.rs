@@ -70,6 +70,7 @@ impl Engine {
                 let mut circumstances = engine.circumstances(id, &query, &pinned, features, sketch);
                 circumstances.asked.given = Some(given);
                 let decision = engine.planner.decide(&query, circumstances, &pinned, &engine.learned)?;
+                engine.pace(&decision);
                 let recorded = engine.store.record_decision(decision.clone());
                 Ok((decision, recorded))
             })

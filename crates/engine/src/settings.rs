@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use burnish_ingest::{Chunking, Limits};
+use burnish_types::{Money, Period};
 
 /// Settings of the loop.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct EngineSettings {
     pub cache: CacheSettings,
     /// Which questions are answered without a model.
     pub selective: SelectiveSettings,
+    /// What may be spent, and for whom.
+    pub budgets: Vec<BudgetSettings>,
     /// How documents are cut.
     pub chunking: Chunking,
     /// What a file may cost to read.
@@ -36,6 +39,7 @@ impl EngineSettings {
             batch: BatchSettings::default(),
             cache: CacheSettings::default(),
             selective: SelectiveSettings::default(),
+            budgets: Vec::new(),
             chunking: Chunking::default(),
             limits: Limits::default(),
         }
@@ -192,4 +196,30 @@ impl Default for SelectiveSettings {
     fn default() -> Self {
         Self { enabled: false, delta: 0.02 }
     }
+}
+
+/// What may be spent for whom in each period. Models without a price are asked nothing while there is one that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetSettings {
+    /// Whose requests count.
+    pub who: Who,
+    /// The most that they may cost together.
+    pub most: Money,
+    /// In which time.
+    pub period: Period,
+}
+
+/// Whose requests a budget counts. Requests that name no tenant, or no user, count as those of one more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// All requests together.
+    Everyone,
+    /// Those of each tenant by themselves.
+    EachTenant,
+    /// Those of each user of each tenant by themselves.
+    EachUser,
+    /// Those of this tenant.
+    Tenant(String),
+    /// Those of the user of this name, of each tenant that has one by themselves.
+    User(String),
 }

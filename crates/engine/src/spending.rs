@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use burnish_types::{LanguageModel, Money, RequestId, Spending, Store, Timestamp, Usage};
 
-use crate::{EngineError, log};
+use crate::{Budgets, EngineError, log};
 
-/// Counts every try since the longest budget began, towards the model that was tried.
+/// Counts every try since the longest budget began, towards the model that was tried and whoever asked.
 pub(crate) fn count(
     store: &dyn Store,
     models: &[Arc<dyn LanguageModel>],
+    budgets: &Budgets,
     now: Timestamp,
 ) -> Result<(), EngineError> {
-    let Some(since) = models.iter().filter_map(|model| model.budgeted_since(now)).min() else {
+    let of_models = models.iter().filter_map(|model| model.budgeted_since(now));
+    let Some(since) = of_models.chain(budgets.since(now)).min() else {
         return Ok(());
     };
     for stored in log::decisions(store, Some(RequestId::from_parts(since.0, 0))) {
@@ -20,12 +22,14 @@ pub(crate) fn count(
         let tries = stored.answer.iter().flat_map(|answer| &answer.spent);
         for Spending { model: name, usage, cost } in tries {
             // Whoever was given what another had asked for paid nothing.
-            let free = *usage == Usage::default() && *cost == Some(Money::ZERO);
-            if let Some(model) = models.iter().find(|model| model.name() == name)
-                && !free
-            {
-                model.count_earlier(stored.decision.at, *cost);
+            if *usage == Usage::default() && *cost == Some(Money::ZERO) {
+                continue;
             }
+            let at = stored.decision.at;
+            if let Some(model) = models.iter().find(|model| model.name() == name) {
+                model.count_earlier(at, *cost);
+            }
+            budgets.count_earlier(&stored.decision.user, now, at, cost.unwrap_or_default());
         }
     }
     Ok(())

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use burnish_retrieval::Writer;
-use burnish_types::{LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Spending, Usage};
+use burnish_types::{
+    LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, SharedPurse, Spending, Usage,
+};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
@@ -38,7 +40,12 @@ impl ModelWriter {
 
 impl ModelWriter {
     /// What the model says, or why it says nothing, and what that took.
-    fn write(&self, messages: Vec<Message>, max_tokens: u32) -> (Result<String, String>, Spent) {
+    fn write(
+        &self,
+        messages: Vec<Message>,
+        max_tokens: u32,
+        purse: Option<SharedPurse>,
+    ) -> (Result<String, String>, Spent) {
         let Some(runtime) = self.runtime() else {
             return (Err("no thread could be started for it".to_owned()), Spent::default());
         };
@@ -48,6 +55,7 @@ impl ModelWriter {
             max_tokens: Some(max_tokens),
             temperature: Some(0.0),
             whole: true,
+            purse,
             ..ModelRequest::default()
         };
         let model = Arc::clone(&self.model);
@@ -143,12 +151,14 @@ pub(crate) struct Whole {
 /// A writer for one request, which keeps count.
 pub(crate) struct Metered<'a> {
     writer: &'a ModelWriter,
+    /// What the request is paid from.
+    purse: Option<SharedPurse>,
     spent: Mutex<Spent>,
 }
 
 impl<'a> Metered<'a> {
-    pub(crate) fn new(writer: &'a ModelWriter) -> Self {
-        Self { writer, spent: Mutex::default() }
+    pub(crate) fn new(writer: &'a ModelWriter, purse: Option<SharedPurse>) -> Self {
+        Self { writer, purse, spent: Mutex::default() }
     }
 
     pub(crate) fn spent(&self) -> Spent {
@@ -158,7 +168,7 @@ impl<'a> Metered<'a> {
 
 impl Writer for Metered<'_> {
     fn write(&self, messages: Vec<Message>, max_tokens: u32) -> Result<String, String> {
-        let (written, spent) = self.writer.write(messages, max_tokens);
+        let (written, spent) = self.writer.write(messages, max_tokens, self.purse.clone());
         *self.spent.lock() += spent;
         written
     }
@@ -251,7 +261,7 @@ mod tests {
             (End::Silent, Err("within 0.1 s")),
         ];
         for (end, expected) in cases {
-            let (written, spent) = writer(end).write(Vec::new(), 7);
+            let (written, spent) = writer(end).write(Vec::new(), 7, None);
             match (written, expected) {
                 (Ok(written), Ok(expected)) => {
                     assert_eq!((written.as_str(), spent.usage), (expected, USED));
@@ -268,15 +278,15 @@ mod tests {
         let inside = tokio::runtime::Builder::new_current_thread().build().unwrap();
         inside.block_on(async {
             let writer = writer(End::Finished);
-            assert_eq!(writer.write(Vec::new(), 7).0.unwrap(), "two words");
-            assert_eq!(writer.write(Vec::new(), 7).0.unwrap(), "two words");
+            assert_eq!(writer.write(Vec::new(), 7, None).0.unwrap(), "two words");
+            assert_eq!(writer.write(Vec::new(), 7, None).0.unwrap(), "two words");
         });
     }
 
     #[test]
     fn what_a_request_takes_is_counted() {
         let writer = writer(End::Finished);
-        let metered = Metered::new(&writer);
+        let metered = Metered::new(&writer, None);
         assert_eq!(metered.spent(), Spent::default());
         for _ in 0..3 {
             metered.write(Vec::new(), 7).unwrap();

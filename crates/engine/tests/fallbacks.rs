@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burnish_engine::{
     AnswerEvent, Engine, EngineError, EngineSettings, IngestOptions, Parts, Pinned, Sampling,
 };
-use burnish_llm::{Budget, Cap, Model, ModelSettings, Period};
+use burnish_llm::{Budget, Cap, Model, ModelSettings};
 use burnish_test_provider::{Faults, Knobs, Provider};
 use burnish_types::{
-    Answer, AnswerOrigin, EmbedError, Embedder, Embedding, LanguageModel, Money, Price, Query, Strategy,
-    SystemClock,
+    Answer, AnswerOrigin, EmbedError, Embedder, Embedding, LanguageModel, Money, Period, Price, Query,
+    Strategy, SystemClock,
 };
 use futures_util::StreamExt;
 

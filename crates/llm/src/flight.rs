@@ -118,6 +118,7 @@ fn listen(flight: Arc<Flight>, pays: bool) -> ModelStream {
 
 /// Everything that two requests have to have in common; compared as a whole, so that no two are mixed up.
 fn key(request: &ModelRequest) -> String {
-    let ModelRequest { messages, max_tokens, temperature, suggested, whole, passthrough, verbatim } = request;
+    let ModelRequest { messages, max_tokens, temperature, suggested, whole, passthrough, verbatim, purse: _ } =
+        request;
     json!([messages, max_tokens, temperature, suggested, whole, passthrough, verbatim]).to_string()
 }

@@ -6,6 +6,7 @@ mod dialect;
 mod endpoint;
 mod flight;
 mod model;
+mod payment;
 mod pool;
 mod prices;
 mod session;
@@ -20,5 +21,5 @@ pub use prices::known_price;
 pub use settings::{
     ApiKey, EndpointSettings, Limits, ModelSettings, Patience, Retries, SettingsError, SingleFlight,
 };
-pub use state::budget::{Budget, Cap, Period};
+pub use state::budget::{Budget, Cap};
 pub use state::choice::Balance;

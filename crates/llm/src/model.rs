@@ -63,6 +63,8 @@ impl Model {
     async fn start(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         self.chain[0].check(&request)?;
         let shared = match self.single_flight {
+            // Whoever pays has an answer of their own: nobody rides free on it, and nobody else pays for it.
+            _ if request.purse.is_some() => false,
             SingleFlight::No => false,
             SingleFlight::Precise => is_precise(&request),
             SingleFlight::All => true,

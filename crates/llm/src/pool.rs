@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use burnish_types::{
-    Clock, EndpointFigures, ModelError, ModelRequest, Money, Price, Spending, SystemClock, Timestamp, Usage,
+    Clock, EndpointFigures, ModelError, ModelRequest, Money, Price, Reservation, Spending, SystemClock,
+    Timestamp, Usage,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -14,9 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::endpoint::{Endpoint, NO_CONNECTION};
+use crate::payment::{Costs, Payment};
 use crate::settings::{Limits, ModelSettings, Patience, Retries, SettingsError};
 use crate::state::breaker::Breaker;
-use crate::state::budget::{Cap, Ledger, Reservation};
+use crate::state::budget::{Cap, Ledger};
 use crate::state::choice::{Balance, Choice, Seen, choose};
 use crate::state::latency::{PeakEwma, Recent};
 use crate::state::retry::RetryBudget;
@@ -24,6 +26,9 @@ use crate::tokens;
 
 /// When a request that was refused for want of room is worth another try.
 const COME_AGAIN: Duration = Duration::from_secs(1);
+/// Why a model that has no price can't be asked where somebody pays.
+const UNPRICED: &str = "it has no price, so that nobody knows what it takes of a budget; set \
+     input_usd_per_million and output_usd_per_million, to 0 where it is free";
 /// Without samples, a trial is doubted after this share of the time that it may take.
 const DOUBTED_AFTER: f64 = 0.1;
 
@@ -206,12 +211,18 @@ impl Pool {
         begun: &str,
     ) -> Result<Ticket, ModelError> {
         let now = Instant::now();
-        let most = self.most(request, begun);
+        let refused = |reason| ModelError::OverBudget { model: self.name.clone(), reason };
+        let costs = self.costs(request, begun);
+        let payment = self.pay(request, costs, because).map_err(refused)?;
+        let whole = costs.map_or(Money::ZERO, |costs| costs.most());
+        let most = payment.as_ref().map_or(whole, Payment::most);
         let mut state = self.seen.lock();
-        let reservation = state
-            .ledger
-            .reserve(SystemClock.now(), most)
-            .map_err(|reason| ModelError::OverBudget { model: self.name.clone(), reason })?;
+        let reservation = state.ledger.reserve(SystemClock.now(), most).map_err(|reason| {
+            if let Some(payment) = &payment {
+                payment.settle(Some(Money::ZERO));
+            }
+            refused(reason)
+        })?;
         let seen = &mut state.endpoints[endpoint];
         seen.breaker.sent(now);
         seen.in_flight += 1;
@@ -227,10 +238,23 @@ impl Pool {
             endpoint,
             since: now,
             reservation,
+            payment,
             input_tokens: tokens::estimate_request(request) + tokens::estimate(begun),
             written: String::new(),
             over: false,
         })
+    }
+
+    /// Sets aside what a try may cost from the purse of whoever asks. A second try beside one is not worth a shorter answer.
+    fn pay(
+        &self,
+        request: &ModelRequest,
+        costs: Option<Costs>,
+        because: Because,
+    ) -> Result<Option<Payment>, String> {
+        let Some(purse) = &request.purse else { return Ok(None) };
+        let costs = costs.ok_or(UNPRICED)?;
+        Payment::reserve(purse, costs, because != Because::Hedge).map(Some)
     }
 
     /// The most that an answer may have where money is budgeted and the request sets no limit.
@@ -239,15 +263,17 @@ impl Pool {
             let named = request.passthrough.get("max_completion_tokens").and_then(Value::as_u64);
             named.map(|most| u32::try_from(most).unwrap_or(u32::MAX))
         });
-        asked.or_else(|| self.seen.lock().ledger.counts_money().then_some(self.limits.output_tokens))
+        let counted = || request.purse.is_some() || self.seen.lock().ledger.counts_money();
+        asked.or_else(|| counted().then_some(self.limits.output_tokens))
     }
 
-    /// What a request costs at most.
-    fn most(&self, request: &ModelRequest, begun: &str) -> Money {
-        let Some(price) = self.price else { return Money::ZERO };
-        let input = price.input.max(price.cached_input).for_tokens(tokens::most(request, begun));
-        let output = self.output_limit(request).unwrap_or(self.limits.output_tokens);
-        input + price.output.for_tokens(output.into())
+    /// What a request costs at most; none without a price.
+    fn costs(&self, request: &ModelRequest, begun: &str) -> Option<Costs> {
+        Some(Costs {
+            price: self.price?,
+            input_tokens: tokens::most(request, begun),
+            output_tokens: self.output_limit(request).unwrap_or(self.limits.output_tokens),
+        })
     }
 
     pub(crate) fn figures(&self) -> Vec<EndpointFigures> {
@@ -294,6 +320,7 @@ pub(crate) struct Ticket {
     pub(crate) endpoint: usize,
     since: Instant,
     reservation: Reservation,
+    payment: Option<Payment>,
     input_tokens: u64,
     /// What came of it, for an estimate where the provider does not tell.
     written: String,
@@ -312,6 +339,11 @@ impl Ticket {
             seen.latency.forget();
         }
         seen.latency.observe(took, now);
+    }
+
+    /// The most tokens that the answer may have, where somebody pays for it.
+    pub(crate) fn output_limit(&self) -> Option<u32> {
+        self.payment.as_ref().map(|payment| payment.output_tokens)
     }
 
     /// Bytes of text so far.
@@ -397,6 +429,10 @@ impl Ticket {
         // What a try took that had no end only the provider knows: all of what was set aside for it stays taken.
         if known {
             state.ledger.settle(self.reservation, cost.unwrap_or_default());
+        }
+        drop(state);
+        if let Some(payment) = &self.payment {
+            payment.settle(known.then(|| cost.unwrap_or_default()));
         }
         Spending { model: self.pool.name.clone(), usage: usage.unwrap_or_default(), cost }
     }

@@ -344,6 +344,10 @@ impl Session {
         let ticket = pool
             .send(place, because, &request, begun.as_deref().unwrap_or_default())
             .map_err(|error| Box::new(Failed { endpoint: place, error, spending: None }))?;
+        let paid = ticket.output_limit();
+        if paid.is_some() && paid != request.max_tokens {
+            request = Arc::new(ModelRequest { max_tokens: paid, ..ModelRequest::clone(&request) });
+        }
         let end = self.end;
         let attempt = async move {
             let endpoint = &pool.endpoints[place];

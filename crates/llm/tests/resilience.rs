@@ -5,13 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use burnish_llm::{
-    ApiKey, Budget, Cap, EndpointSettings, GoingOn, Kind, Model, ModelSettings, Period, SingleFlight,
-};
+use burnish_llm::{ApiKey, Budget, Cap, EndpointSettings, GoingOn, Kind, Model, ModelSettings, SingleFlight};
 use burnish_test_provider::{Asked, Counts, Faults, Knobs, Provider, say};
 use burnish_types::{
-    LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Parameters, Price, Role, Spending,
-    Usage,
+    LanguageModel, Message, ModelError, ModelEvent, ModelRequest, Money, Parameters, Period, Price, Role,
+    Spending, Usage,
 };
 use futures_util::StreamExt;
 use futures_util::future::join_all;

@@ -214,7 +214,7 @@ fn model_failure(error: &ModelError) -> String {
         ModelError::Interrupted { model, characters, .. } => format!(
             "the answer of the model `{model}` broke off after {characters} characters, and nobody could go on from there"
         ),
-        ModelError::OverBudget { model, .. } => format!("the budget of the model `{model}` is used up"),
+        ModelError::OverBudget { model, .. } => format!("a budget that the model `{model}` needs is used up"),
         ModelError::Busy { .. } | ModelError::Unsupported { .. } => error.to_string(),
     }
 }

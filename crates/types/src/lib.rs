@@ -12,7 +12,9 @@ mod index;
 mod model;
 mod money;
 mod outcome;
+mod period;
 mod plan;
+mod purse;
 mod query;
 mod store;
 
@@ -36,8 +38,10 @@ pub use model::{
 };
 pub use money::Money;
 pub use outcome::{Judgement, Outcome};
+pub use period::Period;
 pub use plan::{
     Answerer, CacheChoice, CacheKind, Candidate, Decision, Parameters, Plan, Prediction, Sketch, Strategy,
 };
+pub use purse::{Purse, Reservation, SharedPurse};
 pub use query::{Query, QueryFeatures, UserContext};
 pub use store::{ChangeSet, LoggedOutcome, Recorded, Store, StoreError, StoredDecision, Totals};

@@ -8,7 +8,7 @@ use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Money, Parameters, Timestamp, Usage};
+use crate::{Money, Parameters, SharedPurse, Timestamp, Usage};
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -55,6 +55,8 @@ pub struct ModelRequest {
     /// The messages after the first one as OpenAI's API has them, where text alone does not say all of them: with
     /// images, or calls of tools.
     pub verbatim: Vec<Value>,
+    /// What it is paid from; none where nobody counts.
+    pub purse: Option<SharedPurse>,
 }
 
 /// What a million tokens cost.
@@ -72,9 +74,11 @@ impl Price {
     /// What `usage` costs.
     pub fn of(&self, usage: Usage) -> Money {
         let cached = usage.cached_input_tokens.min(usage.input_tokens);
-        self.input.for_tokens(usage.input_tokens - cached)
-            + self.cached_input.for_tokens(cached)
-            + self.output.for_tokens(usage.output_tokens)
+        let times = |price: Money, tokens: u64| u128::from(price.micros()) * u128::from(tokens);
+        // Rounded up once, so that no prompt costs more than all of it does at the dearer price.
+        let read = times(self.input, usage.input_tokens - cached) + times(self.cached_input, cached);
+        let read = u64::try_from(read.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Money::from_micros(read) + self.output.for_tokens(usage.output_tokens)
     }
 }
 
@@ -164,8 +168,8 @@ pub enum ModelError {
         /// When it is worth another try.
         retry_after: Duration,
     },
-    /// What may be spent is spent.
-    #[error("the budget of the model `{model}` is used up: {reason}")]
+    /// What may be spent is spent, by the model or for whoever asks.
+    #[error("no budget allows to ask the model `{model}`: {reason}")]
     OverBudget {
         /// The model.
         model: String,
@@ -223,7 +227,8 @@ pub trait LanguageModel: Send + Sync {
         None
     }
 
-    /// Starts an answer; resolves once the provider has accepted the request. What trying took is in the stream, before
+    /// Starts an answer; resolves once the provider has accepted the request. Each try is paid from the request's purse, where
+    /// it has one: set aside before it is sent, and settled after. What trying took is in the stream, before
     /// its failure, too.
     fn stream(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>>;
 

@@ -42,6 +42,15 @@ impl Money {
         let micros = (self.micros as u128 * tokens as u128).div_ceil(1_000_000);
         Self { micros: if micros > u64::MAX as u128 { u64::MAX } else { micros as u64 } }
     }
+
+    /// How many tokens `amount` pays for at `self` for a million of them; without end where they are free.
+    pub const fn tokens_for(self, amount: Self) -> u64 {
+        if self.micros == 0 {
+            return u64::MAX;
+        }
+        let tokens = amount.micros as u128 * 1_000_000 / self.micros as u128;
+        if tokens > u64::MAX as u128 { u64::MAX } else { tokens as u64 }
+    }
 }
 
 impl Add for Money {
@@ -81,5 +90,11 @@ mod tests {
             assert_eq!(price.for_tokens(tokens), Money::from_micros(micros));
         }
         assert_eq!(price.to_string(), "$0.150000");
+        for (micros, tokens) in [(0, 0), (1, 6), (150_000, 1_000_000), (150_001, 1_000_006)] {
+            let amount = Money::from_micros(micros);
+            assert_eq!(price.tokens_for(amount), tokens);
+            assert!(price.for_tokens(tokens) <= amount && price.for_tokens(tokens + 1) > amount);
+        }
+        assert_eq!(Money::ZERO.tokens_for(Money::ZERO), u64::MAX);
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use burnish_llm::{
-    ApiKey, Balance, Budget, Cap, EndpointSettings, GoingOn, Kind, Limits, ModelSettings, Patience, Period,
-    Retries, SingleFlight, known_price,
+    ApiKey, Balance, Budget, Cap, EndpointSettings, GoingOn, Kind, Limits, ModelSettings, Patience, Retries,
+    SingleFlight, known_price,
 };
-use burnish_types::{Money, Price};
+use burnish_types::{Period, Price};
 use serde::Deserialize;
 
-use super::{secret, within};
+use super::{money, secret, within};
 
 /// Where the providers are that have one address for all.
 const ADDRESSES: [(Kind, &str); 2] = [
@@ -227,11 +227,6 @@ fn validate_budget(name: &str, raw: &RawBudget) -> Result<Budget> {
     Ok(Budget { cap, period })
 }
 
-fn money(setting: &str, usd: f64) -> Result<Money> {
-    within(setting, usd, 0.0, 1e9)?;
-    Ok(Money::from_micros((usd * 1e6).round() as u64))
-}
-
 /// One of `known`, by its name.
 fn named<T: Copy>(model: &str, key: &str, name: Option<&str>, known: &[(&str, T)]) -> Result<Option<T>> {
     let Some(name) = name else { return Ok(None) };
@@ -244,6 +239,8 @@ fn named<T: Copy>(model: &str, key: &str, name: Option<&str>, known: &[(&str, T)
 
 #[cfg(test)]
 mod tests {
+    use burnish_types::Money;
+
     use super::*;
 
     fn read(text: &str) -> Result<ModelSettings> {

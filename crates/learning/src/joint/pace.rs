@@ -2,12 +2,14 @@
 //!
 //! A target for each request alone pays most where least is to be had. Here a price is put on money instead: the best is what
 //! gains most beyond it, and the price moves until the mean is where it should be (mirror descent on the dual; Balseiro, Lu and
-//! Mirrokni 2020; ParetoBandit, arXiv 2603.00136, paces budgets so).
+//! Mirrokni 2020; ParetoBandit, arXiv 2604.00136, paces budgets so).
 
 /// How fast the price follows. Over a few hundred requests it finds its level.
 const STEP: f64 = 0.05;
 /// A request moves it by so much at most, in steps.
 const MOST: f64 = 3.0;
+/// What a dear choice leaves of itself in the memory of what is dear, with each request.
+const REMEMBERED: f64 = 0.999;
 /// What a US dollar is worth in quality: at first, at least and at most.
 const WORTH: (f64, f64, f64) = (1.0, 1e-6, 1e9);
 
@@ -25,25 +27,38 @@ pub enum Goal {
 pub struct Pace {
     goal: Goal,
     worth: f64,
+    /// About the most that a choice has cost of late, in US dollars.
+    dearest: f64,
 }
 
 impl Pace {
     /// One that begins where a dollar is worth one quality.
     pub fn new(goal: Goal) -> Self {
-        Self { goal, worth: WORTH.0 }
+        Self { goal, worth: WORTH.0, dearest: 0.0 }
     }
 
-    /// How much quality a US dollar is worth.
+    /// The same price, with another goal from now on.
+    #[must_use]
+    pub fn toward(self, goal: Goal) -> Self {
+        Self { goal, ..self }
+    }
+
+    /// How much quality a US dollar is worth; nothing where each request may cost as much as the dearest one.
     pub fn worth_of_a_dollar(&self) -> f64 {
-        self.worth
+        match self.goal {
+            Goal::Cost(rate) if rate >= self.dearest => 0.0,
+            _ => self.worth,
+        }
     }
 
     /// Takes a choice in: what quality is expected of it, and what it costs.
     pub fn observe(&mut self, quality: f64, cost_usd: f64) {
+        self.dearest = cost_usd.max(self.dearest * REMEMBERED);
         let excess = match self.goal {
             // Better than it has to be: money is worth more. A tenth of quality counts as much as the double cost.
             Goal::Quality(target) => 10.0 * (quality - target),
-            Goal::Cost(rate) => cost_usd / rate.max(f64::MIN_POSITIVE) - 1.0,
+            // By what keeps the dearest choice within bounds: cut off, it would count for less than it costs.
+            Goal::Cost(rate) => (cost_usd - rate) / rate.max(self.dearest / MOST),
         };
         if excess.is_finite() {
             self.worth = (self.worth * (STEP * excess.clamp(-MOST, MOST)).exp()).clamp(WORTH.1, WORTH.2);

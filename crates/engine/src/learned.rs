@@ -324,9 +324,9 @@ impl Learned {
     ) -> Result<(Self, Account, Heard), EngineError> {
         let new = Fold::new(half_life_days, &combinations, &sketches);
         let (mut fold, account, expenses) = new.read(store, half_life_days)?;
-        let heard = fold.catch_up(store, embedder)?;
-        // What can be chosen now and could not be before.
-        fold.effects.welcome();
+        let mut heard = fold.catch_up(store, embedder)?;
+        // What can be chosen now and could not be before is as good a reason to explore as a drift.
+        heard.drifted |= fold.effects.welcome();
         fold.forget_the_gone(store)?;
         let (fold, expenses) = (RwLock::new(fold), Mutex::new(expenses));
         Ok((Self { half_life_days, combinations, sketches, fold, expenses }, account, heard))

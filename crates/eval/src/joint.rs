@@ -626,7 +626,9 @@ fn adopted(
     for (combination, x, quality) in &planner.seen {
         planner.effects.revise(combination, x, *quality, 1.0);
     }
-    planner.effects.welcome();
+    if planner.effects.welcome() {
+        planner.selection.renew();
+    }
     let newest = wider.space.parts()[MODEL].options.len() as u16 - 1;
     let mut taken: Vec<bool> = Vec::new();
     for since in 1..=1_000 {

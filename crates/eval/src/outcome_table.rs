@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use burnish_learning::{FeatureVector, query_features};
+use burnish_learning::{Directions, FeatureVector, query_features};
 use burnish_types::{Embedding, Filter, Query, UserContext, fnv1a};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -20,7 +20,9 @@ const OF_A_CORPUS: [&str; 7] = ["idf", "lists", "lexical", "dense", "overlap", "
 /// Places of the vector that words are hashed to.
 const WORD_PLACES: usize = 16;
 /// Places of the vector for what an embedding tells of the topic.
-const TOPIC_PLACES: usize = 16;
+const TOPIC_PLACES: usize = Directions::LENGTH;
+/// Embeddings that these are taken from.
+const MOST_EMBEDDINGS: usize = 2_000;
 
 /// One arm's recorded outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -112,10 +114,15 @@ impl OutcomeTable {
         Ok(queries)
     }
 
-    /// Lets policies see the topics of the queries, given their embeddings in the order of the rows.
+    /// Lets policies see what the queries are about, given their embeddings in the order of the rows: along the directions in which
+    /// they differ most, for there are no passages to take these from.
     pub fn add_topics(&mut self, embeddings: &[Embedding]) {
+        let step = embeddings.len().div_ceil(MOST_EMBEDDINGS).max(1);
+        let some: Vec<Embedding> = embeddings.iter().step_by(step).cloned().collect();
+        let Some(directions) = Directions::of(&some, 0) else { return };
         for (row, embedding) in self.rows.iter_mut().zip(embeddings) {
-            row.x.extend(topic(embedding).map(|value| value.clamp(-3.0, 3.0) / 3.0));
+            let sketch = directions.sketch(embedding).unwrap_or_default();
+            row.x.extend(sketch.into_iter().map(f64::from));
         }
     }
 
@@ -196,23 +203,6 @@ pub(crate) fn complexity(x: &[f64]) -> f64 {
 
 fn is_of_a_corpus(name: &str) -> bool {
     OF_A_CORPUS.iter().any(|corpus| name.starts_with(corpus))
-}
-
-/// What an embedding, which should be of length 1, says of the topic: its parts added with signs that are fixed for ever
-/// (Achlioptas 2003, theorem 1.1). That keeps distances for any encoder and needs no data. The numbers have a mean
-/// square of about 1.
-fn topic(embedding: &[f32]) -> [f64; TOPIC_PLACES] {
-    std::array::from_fn(|place| {
-        embedding.iter().enumerate().map(|(part, value)| sign(place, part) * f64::from(*value)).sum()
-    })
-}
-
-/// By the finaliser of SplitMix64 (Steele, Lea and Flood 2014), whose bits do not depend on a library's version.
-fn sign(place: usize, part: usize) -> f64 {
-    let mut bits = ((place as u64) << 32 | part as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    if (bits ^ (bits >> 31)) & 1 == 0 { 1.0 } else { -1.0 }
 }
 
 fn hashed_words(text: &str) -> [f64; WORD_PLACES] {
@@ -336,8 +326,14 @@ mod tests {
     #[test]
     fn topics_come_after_the_text() {
         let row = "{\"id\":\"1\",\"query\":\"a\",\"arms\":{\"a\":{\"quality\":0},\"b\":{\"quality\":1}}}\n";
-        let mut table = load(&row.repeat(2)).unwrap();
+        let mut table = load(&row.repeat(200)).unwrap();
+        // Too few to tell how they differ.
         table.add_topics(&[vec![1.0, 0.0], vec![0.0, 1.0]]);
+        assert_eq!(table.rows[0].x.len(), QUERY_PLACES + WORD_PLACES);
+        let mut random = fastrand::Rng::with_seed(1);
+        let embeddings: Vec<Embedding> =
+            (0..200).map(|_| (0..20).map(|_| random.f32() - 0.5).collect()).collect();
+        table.add_topics(&embeddings);
         assert!(table.rows.iter().all(|row| row.x.len() == TABLE_FEATURES));
         let text = QUERY_PLACES + WORD_PLACES;
         assert_eq!(table.rows[0].x[..text], table.rows[1].x[..text]);

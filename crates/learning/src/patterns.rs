@@ -23,8 +23,8 @@ use crate::features::{FEATURES, FeatureVector, feature_value};
 use crate::off_policy::{Log, Logged, cross_fitted_actions};
 use crate::query_type::QueryType;
 use segments::{Segment, segments};
-pub(crate) use statistics::normal_quantile_above;
 use statistics::{Moment, Sample, believed};
+pub(crate) use statistics::{normal_above, normal_quantile_above};
 use topics::Topics;
 
 /// The share of what is said that may be wrong in the mean.

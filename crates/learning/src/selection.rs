@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::features::FeatureVector;
 use crate::joint::{Admitted, Bounds, Combination, Effects, Terms, considered};
 use crate::learner::Learner;
+use crate::patterns::normal_above;
 pub use crate::policies::Wish;
 use crate::policies::{Alternative, Choice, Ledger, Policy, QUALITY_TOLERANCE, Situation};
 use crate::predictor::{ArmPrior, Estimate, Forecast, Predictor, PredictorSettings, Prior};
@@ -79,8 +80,8 @@ pub const HOLDBACK: &str = "trees";
 /// The share of the decisions that trees change which is made without them all the same, so that it stays known
 /// whether they are for the better.
 const HELD_BACK: f64 = 0.1;
-/// The share of the requests in which what is new is tried.
-const TRIAL_SHARE: f64 = 0.25;
+/// In at least and at most this share of the requests something new is tried; between, as often as it may be the better choice.
+const TRIAL_SHARES: [f64; 2] = [0.1, 0.95];
 /// How many standard deviations below what is played something new is given up.
 const HOPE: f64 = 2.0;
 /// A smaller correction is not worth a word.
@@ -89,6 +90,8 @@ const SMALLEST_CORRECTION: f64 = 0.0005;
 /// Something new that may be tried.
 struct Trial {
     place: usize,
+    /// The share of the requests.
+    share: f64,
     /// What is played otherwise, and what that is expected to be worth.
     played: usize,
     charge: f64,
@@ -292,20 +295,22 @@ impl Selection {
         let hopeless = advantage + HOPE * deviation < 0.0;
         let charge = mean(played).max(0.0);
         let tried = !hopeless && !newest.contains(&played) && self.policy.may_try(charge);
-        tried.then_some(Trial { place, played, charge })
+        let share = probability_above_0(advantage, deviation).clamp(TRIAL_SHARES[0], TRIAL_SHARES[1]);
+        tried.then_some(Trial { place, share, played, charge })
     }
 
     /// The choice, or now and then what is new.
     fn tried(&mut self, mut choice: Choice, trial: Trial, alternatives: &[Alternative], seed: u64) -> Choice {
-        choice.propensities.iter_mut().for_each(|propensity| *propensity *= 1.0 - TRIAL_SHARE);
-        choice.propensities[trial.place] += TRIAL_SHARE;
+        choice.propensities.iter_mut().for_each(|propensity| *propensity *= 1.0 - trial.share);
+        choice.propensities[trial.place] += trial.share;
         // Of another sequence than the one that the policy draws from.
-        if fastrand::Rng::with_seed(!seed).f64() < TRIAL_SHARE {
+        if fastrand::Rng::with_seed(!seed).f64() < trial.share {
             choice.reason = format!(
-                "{}: new, and tried in {:.0} % of the requests until more is known of it, in place of {}",
+                "{}: new, and tried in place of {} until more is known of it, as often as it may be the better choice \
+                 ({:.0} %)",
                 alternatives[trial.place].arm,
-                100.0 * TRIAL_SHARE,
-                alternatives[trial.played].arm
+                alternatives[trial.played].arm,
+                100.0 * trial.share
             );
             choice.chosen = trial.place;
             if choice.charge == 0.0 {
@@ -489,6 +494,12 @@ fn led(
 
 fn situation<'a>(alternatives: &'a [Alternative], forecast: &'a Forecast, wish: Wish) -> Situation<'a> {
     Situation { alternatives, forecast, wish }
+}
+
+/// How likely a normal value of this mean and deviation is above 0.
+fn probability_above_0(mean: f64, deviation: f64) -> f64 {
+    let z = mean / deviation.max(1e-9);
+    if z < 0.0 { normal_above(-z) } else { 1.0 - normal_above(z) }
 }
 
 fn corrected(forecast: Forecast, corrections: Option<&[f64]>) -> Forecast {

@@ -28,7 +28,7 @@ const NOISE: f64 = 0.16;
 /// After so many outcomes what was never tried is new.
 const SETTLED: u64 = 100;
 /// Outcomes after which a newcomer is one among others.
-const TRIALS: u64 = 30;
+const TRIALS: u64 = 100;
 /// How far an option may have moved where it has changed.
 const LOOSENED: f64 = 0.35;
 /// The form of a snapshot; it changes whenever the form does, or what is believed before any outcome.
@@ -220,10 +220,11 @@ impl Effects {
         self.fold(combination, x, quality, -weight);
     }
 
-    /// Where much is known of others, what was never tried may be anything: it has come since.
-    pub fn welcome(&mut self) {
+    /// Where much is known of others, what was never tried may be anything: it has come since. Whether there is any such.
+    pub fn welcome(&mut self) -> bool {
+        let known = self.newcomers.len();
         if self.outcomes < SETTLED {
-            return;
+            return false;
         }
         for part in 0..self.tried.len() {
             for option in 0..self.tried[part].len() {
@@ -234,6 +235,7 @@ impl Effects {
                 }
             }
         }
+        self.newcomers.len() > known
     }
 
     /// The newcomer that is to be tried next, as its part and option, until so much is known of each.

@@ -544,7 +544,11 @@ fn check_planner(planner: &RawPlanner) -> Result<()> {
 fn check_models(planner: &RawPlanner, models: &[ModelSettings]) -> Result<()> {
     let known: Vec<&str> =
         models.iter().map(|model| model.name.as_str()).chain([burnish_engine::EXTRACTIVE]).collect();
-    match planner.models.iter().find(|name| !known.contains(&name.as_str())) {
+    let is_known = |name: &&String| match burnish_engine::cascade_of(name) {
+        Some(models) => models.iter().all(|name| known.contains(name) && *name != burnish_engine::EXTRACTIVE),
+        None => known.contains(&name.as_str()),
+    };
+    match planner.models.iter().find(|name| !is_known(name)) {
         Some(name) => bail!("planner.models: `{name}` is no model; there are: {}", known.join(", ")),
         None => Ok(()),
     }
@@ -613,6 +617,7 @@ mod tests {
             ("[planner]\nstrategies = [\"hybrid\", \"magic\"]", "planner.strategies: `magic`"),
             ("[planner]\nbaseline = \"magic\"", "planner.baseline: `magic`"),
             ("[planner]\nmodels = [\"magic\"]", "planner.models: `magic`"),
+            ("[planner]\nmodels = [\"extractive > magic\"]", "planner.models: `extractive > magic`"),
             ("[planner]\ndepths = [5, 0]", "planner.depths: 0"),
             ("[planner]\nreductions = [0.5, 1.0]", "planner.reductions: 1"),
             ("[chunking]\nmin_tokens = 500", "chunking.min_tokens"),

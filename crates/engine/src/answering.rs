@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::caching::{Pending, Prepared, StandIn};
+use crate::cascade;
 use crate::combinations::input_tokens;
 use crate::expenses::Use;
 use crate::extractive::Quotation;
@@ -317,7 +318,7 @@ impl Engine {
     fn observe_use(&self, decision: &Decision, answer: &Answer, chars: usize, usage: Usage) {
         let Some(plan) = decision.choice().map(|choice| &choice.plan) else { return };
         let Answerer::Model(name) = &plan.answerer else { return };
-        if answer.spent.last().is_none_or(|spending| spending.model != *name) {
+        if answer.spent.last().is_none_or(|spending| !cascade::is_of(name, &spending.model)) {
             return;
         }
         let generating = answer.timings.iter().filter(|timing| timing.stage == Stage::Generate);

@@ -4,6 +4,7 @@ mod answering;
 mod batch;
 mod budgets;
 mod caching;
+mod cascade;
 mod challenger;
 mod combinations;
 mod context;
@@ -48,6 +49,7 @@ pub use answering::{AnswerEvent, Answering, Sampling};
 pub use batch::{Ask, BatchQuestion, BatchVerdict, Batched, DescribeError};
 pub use budgets::Budgets;
 pub use caching::CacheStanding;
+pub use cascade::cascade_of;
 pub use challenger::{Attempt, ChallengerChange, ChallengerEvent, ChallengerStanding, Training};
 pub use combinations::EXTRACTIVE;
 pub use context::{Brought, ContextRequest, Contradiction, SmallerContext, SmallerPassage};
@@ -119,7 +121,8 @@ pub struct Engine {
 impl Engine {
     /// Opens the data directory, repairs whatever a crash left behind, and folds the outcome log.
     pub fn open(settings: EngineSettings, parts: Parts) -> Result<Arc<Self>, EngineError> {
-        let Parts { embedder, models, clock } = parts;
+        let Parts { embedder, mut models, clock } = parts;
+        cascade::add(&mut models, &settings.planner.models)?;
         let claim = corpus::claim(&settings.data)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data)?);
         let caching = Arc::new(Caching::new(&settings, embedder.dimensions()));

@@ -55,7 +55,8 @@ pub struct PlannerSettings {
     /// believed to be best before any outcome.
     pub baseline: Option<String>,
     /// The models that are chosen from, the one first that answers until evidence speaks against it; `extractive` stands for
-    /// quotation. None means all that are configured.
+    /// quotation, and `A > B` for a cascade: the model A is asked, and B where A's answer does not do. None means all that are
+    /// configured.
     pub models: Vec<String>,
     /// The numbers of passages that are chosen from, where the caller does not say, the one first that is taken until evidence
     /// speaks against it. None means as many as the caller asks for.

@@ -13,6 +13,8 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::cascade;
+
 /// Whoever asks waits this long for words to search with.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -136,7 +138,7 @@ pub(crate) struct Vain {
 
 /// Says who wrote in place of the planned model, where another one did.
 pub(crate) fn stand_in(planned: &str, tries: &[Spending]) -> Option<String> {
-    let last = tries.last().filter(|last| last.model != planned)?;
+    let last = tries.last().filter(|last| !cascade::is_of(planned, &last.model))?;
     Some(format!("the model `{planned}` did not answer, and `{}` did", last.model))
 }
 

@@ -280,3 +280,29 @@ async fn which_model_answers_best_may_hang_on_what_is_asked() {
         assert!(better > 0.2, "{number}: {better} {decision:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cascade_is_a_model_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = Provider::start(Knobs::default()).await.unwrap();
+    let models = || vec![model(&provider, SMALL, Some(100_000)), model(&provider, LARGE, Some(5_000_000))];
+    let mut settings = settings(folder.path());
+    settings.planner.models = vec!["small > large".to_owned(), LARGE.to_owned()];
+    let engine = open(settings.clone(), models());
+    fill(&engine, folder.path());
+    let pinned = Pinned { answerer: Some(Answerer::Model("small > large".to_owned())), ..Pinned::default() };
+    let (decision, answer) = ask(&engine, query(1), pinned.clone()).await;
+    assert_eq!((answerer(&decision).as_str(), answer.degraded.clone()), ("small > large", None));
+    assert_eq!(answer.spent.iter().map(|spending| spending.model.as_str()).collect::<Vec<_>>(), [SMALL]);
+    let planned = engine.plan(query(1), Pinned::default()).await.unwrap();
+    let (cascade, large) = (expected(&planned, "small > large").cost, expected(&planned, LARGE).cost);
+    assert!(Money::ZERO < cascade && cascade < large, "{cascade} {large}");
+    // Not a penny more than a request may cost, whoever is asked for it.
+    let query = Query { budget: Some(Money::from_micros(700)), ..query(2) };
+    let (_, answer) = ask(&engine, query, pinned).await;
+    assert!(answer.cost.unwrap().micros() <= 700, "{answer:?}");
+    drop(engine);
+    settings.planner.models = vec!["small > nobody".to_owned()];
+    let parts = Parts { embedder: Arc::new(WordVectors), models: models(), clock: Arc::new(SystemClock) };
+    assert!(matches!(Engine::open(settings, parts), Err(EngineError::UnknownModel { .. })));
+}

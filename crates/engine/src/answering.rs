@@ -315,14 +315,21 @@ impl Engine {
     }
 
     /// Takes note of what the answer took of the model that was planned.
-    fn observe_use(&self, decision: &Decision, answer: &Answer, chars: usize, usage: Usage) {
+    fn observe_use(
+        &self,
+        decision: &Decision,
+        answer: &Answer,
+        (chars, consulted): (usize, bool),
+        usage: Usage,
+    ) {
         let Some(plan) = decision.choice().map(|choice| &choice.plan) else { return };
         let Answerer::Model(name) = &plan.answerer else { return };
         if answer.spent.last().is_none_or(|spending| !cascade::is_of(name, &spending.model)) {
             return;
         }
         let generating = answer.timings.iter().filter(|timing| timing.stage == Stage::Generate);
-        let expected = input_tokens(plan.depth, plan.reduction, plan.context_tokens, chars);
+        let passages = if consulted { plan.depth } else { 0 };
+        let expected = input_tokens(passages, plan.reduction, plan.context_tokens, chars);
         let used = Use {
             latency_ms: generating.map(|timing| timing.ms).sum(),
             input_ratio: usage.input_tokens as f64 / expected,
@@ -516,7 +523,7 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
         engine.lengths.observe(&decision.features, usage.output_tokens, &answer.finish_reason);
     }
     if let Some(chars) = chars.filter(|_| answer.degraded.is_none() && usage != Usage::default()) {
-        engine.observe_use(&decision, &answer, chars, usage);
+        engine.observe_use(&decision, &answer, (chars, consulted), usage);
     }
     if answer.origin.is_plan()
         && let Some(value) = support(&answer)

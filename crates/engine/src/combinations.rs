@@ -16,6 +16,8 @@ const PROMPT_TOKENS: f64 = 200.0;
 const TOKEN_CHARS: f64 = 4.0;
 /// Tokens of a passage, about.
 const PASSAGE_TOKENS: f64 = 150.0;
+/// More are not chosen from: each decision looks at all of them.
+const MOST_COMBINATIONS: usize = 10_000;
 /// The strategy of a plan whose passages the caller has found.
 pub(crate) const GIVEN: &str = "given";
 /// How `extractive` is named among the models to choose from.
@@ -35,6 +37,8 @@ pub(crate) struct Asked {
     pub(crate) answerer: Option<Answerer>,
     /// What is asked where the caller finds the passages: then nothing but who answers is to be chosen.
     pub(crate) given: Option<Given>,
+    /// Whether money is counted, so that what has no known price can't be taken. Else it is taken to cost nothing.
+    pub(crate) counts_money: bool,
 }
 
 /// A prompt that the caller makes.
@@ -51,6 +55,8 @@ pub(crate) struct Combinations {
     /// Those to choose from, and at last, where there are several to answer, [`GIVEN`].
     strategies: Vec<Strategy>,
     chosen_from: usize,
+    /// Which of them look at documents.
+    reads: Vec<bool>,
     /// None stands for as many as are asked for.
     depths: Vec<Option<usize>>,
     reductions: Vec<f64>,
@@ -60,19 +66,29 @@ pub(crate) struct Combinations {
     space: Space,
 }
 
+/// A prompt's tokens.
+#[derive(Clone, Copy)]
+enum Tokens {
+    /// As the caller says.
+    Known(f64),
+    /// As [`input_tokens`] guesses, which each model's own ratio corrects.
+    Guessed(f64),
+}
+
 impl Asked {
-    fn input_tokens(&self, depth: usize, reduction: f64) -> f64 {
-        let known = self.given.as_ref().and_then(|given| given.input_tokens);
-        known.map_or_else(
-            || input_tokens(depth, reduction, self.context_tokens, self.chars),
-            |known| known as f64,
-        )
+    /// Of a prompt with so many passages.
+    fn tokens(&self, passages: usize, reduction: f64) -> Tokens {
+        match self.given.as_ref().and_then(|given| given.input_tokens) {
+            Some(known) => Tokens::Known(known as f64),
+            None => Tokens::Guessed(input_tokens(passages, reduction, self.context_tokens, self.chars)),
+        }
     }
 }
 
 impl Combinations {
     pub(crate) fn new(
         mut strategies: Vec<Strategy>,
+        reads: impl Fn(&Strategy) -> bool,
         settings: &PlannerSettings,
         context_reduction: f64,
         models: &[Arc<dyn LanguageModel>],
@@ -82,14 +98,25 @@ impl Combinations {
         if answerers.len() > 1 {
             strategies.push(Strategy::new(GIVEN));
         }
+        let reads = strategies
+            .iter()
+            .map(|strategy| strategy.as_str() != GIVEN && reads(strategy))
+            .collect::<Vec<bool>>();
         let depths: Vec<Option<usize>> = match settings.depths.as_slice() {
             [] => vec![None],
-            depths => depths.iter().copied().map(Some).collect(),
+            depths => each_once(depths.iter().copied().map(Some)),
         };
         let reductions = match settings.reductions.as_slice() {
             [] => vec![context_reduction],
-            reductions => reductions.to_vec(),
+            reductions => each_once(reductions.iter().copied()),
         };
+        let count = strategies.len() * depths.len() * reductions.len() * answerers.len();
+        if count > MOST_COMBINATIONS {
+            return Err(EngineError::InvalidSetting(format!(
+                "planner: the strategies, depths, reductions and models make {count} combinations; at most \
+                 {MOST_COMBINATIONS} are chosen from: name fewer"
+            )));
+        }
         let numbers: Vec<usize> = (1..FeatureVector::LENGTH).collect();
         let part = |name: &str, options: Vec<String>, scale: Vec<f64>, places: Vec<usize>| Part {
             name: name.to_owned(),
@@ -124,12 +151,26 @@ impl Combinations {
                 (1..Sketches::WIDTH).collect(),
             ),
         ]);
-        Ok(Self { strategies, chosen_from, depths, reductions, answerers, models: models.to_vec(), space })
+        Ok(Self {
+            strategies,
+            chosen_from,
+            reads,
+            depths,
+            reductions,
+            answerers,
+            models: models.to_vec(),
+            space,
+        })
     }
 
     /// The strategies to choose from.
     pub(crate) fn strategies(&self) -> &[Strategy] {
         &self.strategies[..self.chosen_from]
+    }
+
+    /// Whether any strategy to choose from looks at documents.
+    pub(crate) fn reads_anything(&self) -> bool {
+        self.reads[..self.chosen_from].contains(&true)
     }
 
     /// Who may answer, the one first who does so until evidence speaks against it.
@@ -196,21 +237,28 @@ impl Combinations {
         }
     }
 
-    /// What each combination is expected to take, in the order of their places: US dollars, infinitely many where no price is
-    /// known, and milliseconds.
+    /// What each combination is expected to take, in the order of their places: US dollars, infinitely many where money is counted
+    /// and no price is known, and milliseconds.
     pub(crate) fn terms(&self, asked: &Asked, expenses: &Expenses) -> (Vec<f64>, Vec<f64>) {
-        let mut answering = Vec::new();
-        for depth in 0..self.depths.len() {
-            for reduction in &self.reductions {
-                let tokens = asked.input_tokens(self.depth(depth, asked), *reduction);
-                let answerer = |known: &Answerer| {
-                    self.answering(asked.answerer.as_ref().unwrap_or(known), tokens, expenses)
-                };
-                answering.extend(self.answerers.iter().map(answerer));
+        // With passages and without.
+        let [without, with] = [false, true].map(|reads| {
+            let mut answering = Vec::new();
+            for depth in 0..self.depths.len() {
+                for reduction in &self.reductions {
+                    let passages = if reads { self.depth(depth, asked) } else { 0 };
+                    let tokens = asked.tokens(passages, *reduction);
+                    let answerer = |known: &Answerer| {
+                        let answerer = asked.answerer.as_ref().unwrap_or(known);
+                        self.answering(answerer, tokens, asked.counts_money, expenses)
+                    };
+                    answering.extend(self.answerers.iter().map(answerer));
+                }
             }
-        }
-        let takes = self.strategies.iter().flat_map(|strategy| {
+            answering
+        });
+        let takes = self.strategies.iter().zip(&self.reads).flat_map(|(strategy, reads)| {
             let finding = expenses.of(strategy);
+            let answering = if *reads { &with } else { &without };
             answering.iter().map(move |answering| {
                 (finding.cost_usd + answering.cost_usd, finding.latency_ms + answering.latency_ms)
             })
@@ -220,24 +268,37 @@ impl Combinations {
 
     /// What a plan is expected to take.
     pub(crate) fn expense(&self, plan: &Plan, asked: &Asked, expenses: &Expenses) -> Expense {
-        let tokens = asked.input_tokens(plan.depth, plan.reduction);
-        let (finding, answering) =
-            (expenses.of(&plan.strategy), self.answering(&plan.answerer, tokens, expenses));
+        let known = place(&self.strategies, &plan.strategy).map(usize::from);
+        let reads = known.is_none_or(|place| self.reads[place]);
+        let tokens = asked.tokens(if reads { plan.depth } else { 0 }, plan.reduction);
+        let finding = expenses.of(&plan.strategy);
+        let answering = self.answering(&plan.answerer, tokens, asked.counts_money, expenses);
         Expense {
             latency_ms: finding.latency_ms + answering.latency_ms,
             cost_usd: finding.cost_usd + answering.cost_usd,
         }
     }
 
-    fn answering(&self, answerer: &Answerer, input_tokens: f64, expenses: &Expenses) -> Expense {
+    fn answering(
+        &self,
+        answerer: &Answerer,
+        tokens: Tokens,
+        counts_money: bool,
+        expenses: &Expenses,
+    ) -> Expense {
         let Answerer::Model(name) = answerer else { return Expense::default() };
         let price = self.models.iter().find(|model| model.name() == name).and_then(|model| model.price());
         let Use { latency_ms, input_ratio, output_tokens } = expenses.of_model(name);
         let cost = |price: Price| {
             let usd = |tokens: f64, million: Money| tokens * million.micros() as f64 / 1e12;
-            usd(input_tokens * input_ratio, price.input) + usd(output_tokens, price.output)
+            let input_tokens = match tokens {
+                Tokens::Known(tokens) => tokens,
+                Tokens::Guessed(tokens) => tokens * input_ratio,
+            };
+            usd(input_tokens, price.input) + usd(output_tokens, price.output)
         };
-        Expense { latency_ms, cost_usd: price.map_or(f64::INFINITY, cost) }
+        let unknown = if counts_money { f64::INFINITY } else { 0.0 };
+        Expense { latency_ms, cost_usd: price.map_or(unknown, cost) }
     }
 
     fn depth(&self, place: usize, asked: &Asked) -> usize {
@@ -250,6 +311,15 @@ impl Combinations {
 pub(crate) fn input_tokens(depth: usize, reduction: f64, context_tokens: u32, chars: usize) -> f64 {
     let passages = (PASSAGE_TOKENS * depth as f64).min(f64::from(context_tokens));
     PROMPT_TOKENS + chars as f64 / TOKEN_CHARS + passages * (1.0 - reduction)
+}
+
+fn each_once<T: PartialEq>(options: impl Iterator<Item = T>) -> Vec<T> {
+    options.fold(Vec::new(), |mut known, option| {
+        if !known.contains(&option) {
+            known.push(option);
+        }
+        known
+    })
 }
 
 /// Who may answer by the settings: all models where none are named, and quotation where there is none.

@@ -24,7 +24,7 @@ pub(crate) struct Expenses {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Expense {
     pub(crate) latency_ms: f64,
-    /// Of the language models that are asked; infinite where no price is known.
+    /// Of the language models that are asked; infinite where money is counted and no price is known.
     pub(crate) cost_usd: f64,
 }
 

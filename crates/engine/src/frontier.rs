@@ -43,7 +43,7 @@ impl Frontier {
     }
 }
 
-/// Time and money as the policies weigh them.
+/// Time and money as the policies weigh them; what has no known price is taken to cost nothing.
 fn price(candidate: &Candidate) -> f64 {
     let prediction = &candidate.prediction;
     Alternative::price_of(prediction.cost.micros() as f64 / 1e6, prediction.latency_ms)

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use burnish_learning::joint::Effects;
+use burnish_learning::joint::{Effects, Known as Options};
 use burnish_learning::learner::{DriftEvent, Learner};
 use burnish_learning::policies::Ledger;
 use burnish_learning::selection::{self, LABEL_WEIGHT};
 use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony};
-use burnish_types::{ChunkId, Embedder, Embedding, LoggedOutcome, Query, Store, Strategy, UserContext};
+use burnish_types::{
+    ChunkId, Embedder, Embedding, LoggedOutcome, Query, Store, Strategy, Timestamp, UserContext,
+};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +72,21 @@ struct Snapshot {
     account: Account,
 }
 
+/// What a process begins with.
+struct Start {
+    fold: Fold,
+    account: Account,
+    expenses: Expenses,
+    /// What could be chosen from before, where that is not what can be now.
+    before: Option<Options>,
+}
+
+impl Start {
+    fn new(fold: Fold) -> Self {
+        Self { fold, account: Account::default(), expenses: Expenses::default(), before: None }
+    }
+}
+
 struct Fold {
     position: u64,
     written: u64,
@@ -98,16 +115,11 @@ impl Fold {
 
     /// The last snapshot in place of this, which is new; the same where there is none, or there are other things to choose from
     /// now.
-    fn read(
-        self,
-        store: &dyn Store,
-        half_life_days: Option<f64>,
-    ) -> Result<(Self, Account, Expenses), EngineError> {
-        let nothing = (Account::default(), Expenses::default());
-        let snapshot = store.snapshot(SNAPSHOT)?;
-        let snapshot = snapshot
+    fn read(self, store: &dyn Store, half_life_days: Option<f64>) -> Result<Start, EngineError> {
+        let snapshot = store
+            .snapshot(SNAPSHOT)?
             .and_then(|(position, bytes)| Some((position, postcard::from_bytes::<Snapshot>(&bytes).ok()?)));
-        let Some((position, snapshot)) = snapshot else { return Ok((self, nothing.0, nothing.1)) };
+        let Some((position, snapshot)) = snapshot else { return Ok(Start::new(self)) };
         let Snapshot { learner, effects, memory, events, expenses, account } = snapshot;
         let known = || {
             let settings = selection::settings(half_life_days);
@@ -121,10 +133,10 @@ impl Fold {
         Ok(match known() {
             Some((learner, effects, memory)) => {
                 let fold = Self { position, written: position, learner, effects, memory, events, ..self };
-                (fold, account, expenses)
+                Start { account, expenses, ..Start::new(fold) }
             }
             // What things take is measured, and not in the log; decisions are counted anew.
-            None => (self, Account::default(), expenses),
+            None => Start { expenses, before: Effects::known_of(&effects), ..Start::new(self) },
         })
     }
 
@@ -181,7 +193,7 @@ impl Fold {
         let settled = [before, after];
         if let Some(combination) = combination {
             let numbers = self.sketches.numbers(&x, logged.decision.sketch.as_ref());
-            self.learn_effects(&combination, &numbers, settled, is_first, heard);
+            self.learn_effects(&combination, &numbers, settled, at, is_first, heard);
         }
         let [before, after] = settled;
         if logged.decision.charge > 0.0 {
@@ -195,20 +207,34 @@ impl Fold {
         combination: &[u16],
         x: &[f64],
         [before, after]: [Option<Settled>; 2],
+        at: Timestamp,
         is_first: bool,
         heard: &mut Heard,
     ) {
         if self.combinations.space().has_one_part() {
             return;
         }
-        if let Some(Settled { quality, trust }) = before {
-            self.effects.take_back(combination, x, quality, trust);
-        }
-        let Some(Settled { quality, trust }) = after else { return };
-        if !is_first {
-            return self.effects.revise(combination, x, quality, trust);
-        }
-        if let Some((part, option)) = self.effects.observe(combination, x, quality, trust) {
+        let outcome = |Settled { quality, trust }: Settled| (quality, trust);
+        let (before, after) = (before.map(outcome), after.map(outcome));
+        let (quality, weight) = match (before, after) {
+            (Some(before), None) => {
+                self.effects.take_back(combination, x, before, at);
+                return;
+            }
+            (Some(before), Some(after)) if !is_first => {
+                return self.effects.revise(combination, x, [before, after], at);
+            }
+            (None, Some((quality, weight))) if !is_first => {
+                return self.effects.hint(combination, x, quality, weight);
+            }
+            // What said next to nothing before gives way to the first word that says something.
+            (before, Some(after)) => {
+                before.map(|before| self.effects.take_back(combination, x, before, at));
+                after
+            }
+            (None, None) => return,
+        };
+        if let Some((part, option)) = self.effects.observe(combination, x, quality, weight, at) {
             let part = &self.combinations.space().parts()[part];
             let option = part.options.get(usize::from(option)).map(String::as_str).unwrap_or_default();
             tracing::info!(part = %part.name, option, "outcomes have changed: trying it anew");
@@ -323,10 +349,10 @@ impl Learned {
         sketches: Arc<Sketches>,
     ) -> Result<(Self, Account, Heard), EngineError> {
         let new = Fold::new(half_life_days, &combinations, &sketches);
-        let (mut fold, account, expenses) = new.read(store, half_life_days)?;
+        let Start { mut fold, account, expenses, before } = new.read(store, half_life_days)?;
         let mut heard = fold.catch_up(store, embedder)?;
         // What can be chosen now and could not be before is as good a reason to explore as a drift.
-        heard.drifted |= fold.effects.welcome();
+        heard.drifted |= before.is_some_and(|before| fold.effects.welcome(&before));
         fold.forget_the_gone(store)?;
         let (fold, expenses) = (RwLock::new(fold), Mutex::new(expenses));
         Ok((Self { half_life_days, combinations, sketches, fold, expenses }, account, heard))
@@ -353,7 +379,7 @@ impl Learned {
         let mut fold = self.fold.write();
         let mut anew = Fold::new(self.half_life_days, &self.combinations, &self.sketches);
         anew.catch_up(store, embedder)?;
-        anew.effects.welcome();
+        anew.effects.welcome(&fold.effects.known());
         anew.forget_the_gone(store)?;
         *fold = anew;
         Ok(())

@@ -203,14 +203,20 @@ impl Engine {
             context_tokens: self.settings.answer.context_tokens,
             answerer: pinned.answerer.clone(),
             given: None,
+            counts_money: false,
         };
         let at = self.clock.now();
         let left = self.budgets.left(&query.user, at);
+        // What a request may cost, and what is left for whoever asks.
+        let budget = query.budget.into_iter().chain(left).min();
+        let asked = Asked { counts_money: budget.is_some(), ..asked };
+        // Which model knows what is no matter where none is asked.
+        let unasked = matches!(asked.answerer, Some(Answerer::Passages | Answerer::Extractive));
+        let sketch = sketch.filter(|_| !unasked);
         Circumstances {
             id,
             at,
-            // What a request may cost, and what is left for whoever asks.
-            budget: query.budget.into_iter().chain(left).min(),
+            budget,
             worth_of_a_dollar: self.budgets.worth_of_a_dollar(&query.user, at),
             parameters: self.lengths.parameters(&features),
             numbers: self.sketches.numbers(&FeatureVector::new(&features), sketch.as_ref()),

@@ -76,6 +76,8 @@ pub(crate) struct Planner {
     unusable: Vec<(Strategy, String)>,
     /// What is chosen from.
     combinations: Arc<Combinations>,
+    /// The place of the strategy that the policy always takes, where it does.
+    fixed: Option<u16>,
     deciding: Mutex<Deciding>,
 }
 
@@ -122,8 +124,17 @@ impl Planner {
             .map_err(|error| EngineError::InvalidSetting(error.to_string()))?;
         let selection = Selection::new(policy, settings.baseline.clone());
         let deciding = Mutex::new(Deciding { selection, last: None });
-        let combinations = Arc::new(Combinations::new(candidates, settings, context_reduction, models)?);
-        Ok(Self { strategies, unusable, combinations, deciding })
+        let reads = |strategy: &Strategy| {
+            registry.get(strategy.as_str()).is_none_or(|retriever| retriever.consults_documents())
+        };
+        let combinations = Combinations::new(candidates, reads, settings, context_reduction, models)?;
+        let combinations = Arc::new(combinations);
+        let fixed = settings
+            .policy
+            .strip_prefix("fixed:")
+            .and_then(|name| combinations.strategies().iter().position(|strategy| strategy.as_str() == name));
+        let fixed = fixed.map(|place| place as u16);
+        Ok(Self { strategies, unusable, combinations, fixed, deciding })
     }
 
     pub(crate) fn strategies(&self) -> &[Strategy] {
@@ -200,7 +211,7 @@ impl Planner {
     pub(crate) fn wants_a_look(&self, query: &Query, features: &QueryFeatures, learned: &Learned) -> bool {
         let x = FeatureVector::new(features);
         if !self.combinations.space().has_one_part() {
-            return true;
+            return self.combinations.reads_anything();
         }
         learned.with(|Known { learner, expenses, .. }| {
             let offer = |strategy| {
@@ -262,11 +273,17 @@ impl Planner {
         let x = FeatureVector::new(&circumstances.features);
         let baseline = self.combinations.space().plain(0);
         let plan = Plan { strategy, ..self.combinations.plan(&baseline, &circumstances.asked) };
-        let estimate = self.predict(known.learner, &plan.strategy, &x);
+        let mut estimate = self.predict(known.learner, &plan.strategy, &x);
+        let combination = self.combinations.of(&plan);
+        let added = combination.map_or(0.0, |combination| {
+            let added = known.effects.forecast(&[&combination], &circumstances.numbers);
+            added.estimates().first().map_or(0.0, |added| added.mean)
+        });
+        estimate.mean = (estimate.mean + added).clamp(0.0, 1.0);
         let expense = self.combinations.expense(&plan, &circumstances.asked, known.expenses);
         let only = Candidate {
             plan: written(plan, circumstances.parameters),
-            prediction: prediction(&estimate, 0.0, expense),
+            prediction: prediction(&estimate, added, expense),
             propensity: 1.0,
         };
         decision(
@@ -291,11 +308,16 @@ impl Planner {
         let wish = wish(query, circumstances.budget);
         let (mut costs_usd, mut latencies_ms) = self.combinations.terms(&circumstances.asked, expenses);
         let too_dear = wish.budget_usd.filter(|budget| costs_usd.iter().all(|cost| cost > budget));
-        let too_dear = too_dear.filter(|_| circumstances.asked.given.is_none());
+        let writes = !matches!(circumstances.asked.answerer, Some(Answerer::Passages | Answerer::Extractive));
+        let too_dear = too_dear.filter(|_| writes && circumstances.asked.given.is_none());
         let unpriced = costs_usd.iter().all(|cost| cost.is_infinite());
         if too_dear.is_some() {
             circumstances.asked.answerer = Some(Answerer::Extractive);
             (costs_usd, latencies_ms) = self.combinations.terms(&circumstances.asked, expenses);
+        }
+        let mut admitted = self.combinations.admitted(&circumstances.asked);
+        if let Some(fixed) = self.fixed.as_ref().filter(|_| circumstances.asked.given.is_none()) {
+            admitted[0] = Some(vec![*fixed]);
         }
         let request = Jointly {
             learner,
@@ -305,17 +327,20 @@ impl Planner {
             numbers: &circumstances.numbers,
             wish,
             worth_of_a_dollar: circumstances.worth_of_a_dollar,
-            admitted: &self.combinations.admitted(&circumstances.asked),
+            admitted: &admitted,
             seed: circumstances.id.seed(),
         };
         let mut deciding = self.deciding.lock();
         let selected = if counts {
             deciding.last = deciding.last.max(Some(circumstances.id));
-            deciding.selection.decide_jointly(&request)
+            let selected = deciding.selection.decide_jointly(&request);
+            drop(deciding);
+            selected
         } else {
-            deciding.selection.rehearsal().decide_jointly(&request)
+            let mut rehearsal = deciding.selection.rehearsal();
+            drop(deciding);
+            rehearsal.decide_jointly(&request)
         };
-        drop(deciding);
         let selected = selected.ok_or_else(|| EngineError::Internal("there is no strategy".to_owned()))?;
         let JointlySelected { considered, policy, choice } = selected;
         let candidate = |(known, propensity): (&Considered, &f64)| {

@@ -69,8 +69,10 @@ impl Engine {
                 };
                 let mut circumstances = engine.circumstances(id, &query, &pinned, features, sketch);
                 circumstances.asked.given = Some(given);
+                // Whoever asks the model pays for it, and not from the budgets here.
+                circumstances.asked.counts_money = query.budget.is_some();
+                (circumstances.budget, circumstances.worth_of_a_dollar) = (query.budget, 0.0);
                 let decision = engine.planner.decide(&query, circumstances, &pinned, &engine.learned)?;
-                engine.pace(&decision);
                 let recorded = engine.store.record_decision(decision.clone());
                 Ok((decision, recorded))
             })

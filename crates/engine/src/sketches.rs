@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burnish_learning::{Directions, FeatureVector};
 use burnish_types::{ChunkId, Sketch, Store, VectorIndex};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::{Engine, EngineError};
@@ -21,6 +21,7 @@ pub(crate) struct Sketches {
     /// The encoder's name.
     model: String,
     directions: RwLock<Option<Arc<Directions>>>,
+    finding: Mutex<()>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,7 +39,7 @@ impl Sketches {
         let known = known.and_then(|(_, bytes)| postcard::from_bytes::<Snapshot>(&bytes).ok());
         let known = known.filter(|snapshot| snapshot.model == model);
         let directions = RwLock::new(known.map(|snapshot| Arc::new(snapshot.directions)));
-        Ok(Self { wanted, model: model.to_owned(), directions })
+        Ok(Self { wanted, model: model.to_owned(), directions, finding: Mutex::default() })
     }
 
     /// Written again after all snapshots were dropped.
@@ -75,7 +76,12 @@ impl Sketches {
 impl Engine {
     /// Looks how the passages differ, where that is wanted and not known yet.
     pub(crate) fn find_directions(&self) -> Result<(), EngineError> {
-        if !self.sketches.wanted || self.sketches.are_known() {
+        if !self.sketches.wanted {
+            return Ok(());
+        }
+        // Of two who find them at one time the second waits, and finds them found.
+        let _finding = self.sketches.finding.lock();
+        if self.sketches.are_known() {
             return Ok(());
         }
         let ids = self.corpus.vectors.chunk_ids()?;

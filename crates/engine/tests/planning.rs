@@ -117,7 +117,7 @@ async fn the_model_that_is_worth_its_price_is_learned_and_a_new_one_is_tried() {
         LARGE => 0.95,
         _ => 1.0,
     };
-    let share = learn(&engine, 80, LARGE, by_model).await;
+    let share = learn(&engine, 120, LARGE, by_model).await;
     assert!(share > 0.8, "{share}");
     let planned = engine.plan(query(1), Pinned::default()).await.unwrap();
     let [small, large] = [SMALL, LARGE].map(|name| expected(&planned, name));
@@ -139,6 +139,13 @@ async fn the_model_that_is_worth_its_price_is_learned_and_a_new_one_is_tried() {
     let engine = open(settings(folder.path()), with_new);
     let third = engine.plan(query(1), Pinned::default()).await.unwrap();
     assert!((expected(&third, LARGE).quality - large.quality).abs() < 0.02, "{third:?}");
+    let mut tried = 0;
+    for number in 0..20 {
+        let (decision, _) = ask(&engine, query(number % 12), Pinned::default()).await;
+        tried += usize::from(decision.reason.contains("new, and tried in place of"));
+        judge(&engine, &decision, by_model(&decision)).await;
+    }
+    assert!(tried > 0);
     let share = learn(&engine, 120, "new", by_model).await;
     assert!(share > 0.8, "{share}");
 }
@@ -305,4 +312,61 @@ async fn a_cascade_is_a_model_like_any_other() {
     settings.planner.models = vec!["small > nobody".to_owned()];
     let parts = Parts { embedder: Arc::new(WordVectors), models: models(), clock: Arc::new(SystemClock) };
     assert!(matches!(Engine::open(settings, parts), Err(EngineError::UnknownModel { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_exploration_has_cost_is_the_same_with_more_to_choose_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = Provider::start(Knobs::default()).await.unwrap();
+    let both = || vec![model(&provider, SMALL, None), model(&provider, LARGE, None)];
+    let mut settings = settings(folder.path());
+    settings.planner.policy = "conservative:0.3".to_owned();
+    let engine = open(settings.clone(), both());
+    fill(&engine, folder.path());
+    learn(&engine, 60, LARGE, |_| 0.7).await;
+    let before = engine.standing().await.unwrap().ledger.unwrap();
+    assert!(before.explored > 3 && before.returned > 2.0, "{before:?}");
+    engine.close().unwrap();
+    drop(engine);
+    let more = [both(), vec![model(&provider, "new", None)]].concat();
+    let after = open(settings, more).standing().await.unwrap().ledger.unwrap();
+    assert_eq!((after.requests, after.explored), (before.requests, before.explored));
+    for (one, other) in [
+        (after.expected, before.expected),
+        (after.charged, before.charged),
+        (after.returned, before.returned),
+    ] {
+        assert!((one - other).abs() < 1e-6, "{after:?} {before:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_model_without_a_price_leaves_the_cheapest_strategy_the_cheapest() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = Provider::start(Knobs::default()).await.unwrap();
+    let engine = open(settings(folder.path()), vec![model(&provider, SMALL, None)]);
+    fill(&engine, folder.path());
+    learn(&engine, 200, SMALL, |_| 0.95).await;
+    engine.close().unwrap();
+    drop(engine);
+    let mut settings = settings(folder.path());
+    settings.planner.policy = "epsilon:0".to_owned();
+    let engine = open(settings.clone(), vec![model(&provider, SMALL, None)]);
+    let planned = engine.plan(query(1), Pinned::default()).await.unwrap();
+    let sure = planned.candidates.iter().filter(|candidate| {
+        let Prediction { quality, quality_deviation, .. } = candidate.prediction;
+        quality - 1.645 * quality_deviation >= 0.8
+    });
+    let cheapest = sure.map(|candidate| candidate.prediction.latency_ms).reduce(f64::min).unwrap();
+    assert_eq!(planned.choice().unwrap().prediction.latency_ms, cheapest, "{planned:?}");
+    assert!(planned.reason.contains("the cheapest whose quality is sure"), "{}", planned.reason);
+    settings.planner.policy = "fixed:hybrid".to_owned();
+    drop(engine);
+    let two = vec![model(&provider, SMALL, None), model(&provider, LARGE, None)];
+    let engine = open(settings, two);
+    for number in 0..5 {
+        let planned = engine.plan(query(number), Pinned::default()).await.unwrap();
+        assert_eq!(planned.choice().unwrap().plan.strategy.as_str(), "hybrid");
+        assert!(planned.reason.contains("fixed"), "{}", planned.reason);
+    }
 }

@@ -449,7 +449,7 @@ fn taught(world: &World, seed: u64, requests: usize) -> Effects {
         let drawn = world.draw(u64::MAX, number);
         for _ in 0..TAUGHT {
             let combination = world.space.at(random.usize(..world.space.len()));
-            effects.revise(&combination, &drawn.x, world.quality(&drawn, &combination), 1.0);
+            effects.hint(&combination, &drawn.x, world.quality(&drawn, &combination), 1.0);
         }
     }
     effects
@@ -517,7 +517,7 @@ impl<'a> Planner<'a> {
         let strategy = &self.world.space.parts()[0].options[usize::from(chosen.combination[0])];
         let at = Timestamp(self.seen.len() as u64);
         if self.learner.observe(strategy, x, quality - chosen.added, LABEL_WEIGHT, at).is_some()
-            | self.effects.observe(&chosen.combination, x, quality, 1.0).is_some()
+            | self.effects.observe(&chosen.combination, x, quality, 1.0, at).is_some()
         {
             self.selection.renew();
         }
@@ -622,11 +622,12 @@ fn adopted(
         turn(&mut planner, &drawn, seed ^ (number as u64), |taken| world.quality(&drawn, taken))?;
     }
     planner.world = wider;
+    let before = planner.effects.known();
     planner.effects = Effects::new(wider.space.clone(), WIDTH, WIDTH);
     for (combination, x, quality) in &planner.seen {
-        planner.effects.revise(combination, x, *quality, 1.0);
+        planner.effects.hint(combination, x, *quality, 1.0);
     }
-    if planner.effects.welcome() {
+    if planner.effects.welcome(&before) {
         planner.selection.renew();
     }
     let newest = wider.space.parts()[MODEL].options.len() as u16 - 1;

@@ -135,6 +135,7 @@ impl Player {
             Alternative {
                 arm: arm.clone(),
                 latency_ms: latency(arm).unwrap_or(usual_latency),
+                spent: 0.0,
                 cost_usd: cost(arm).unwrap_or(usual_cost),
                 is_baseline: *place == self.baseline,
             }

@@ -15,8 +15,9 @@ mod space;
 
 pub use considered::{Admitted, Terms};
 pub(crate) use considered::{Bounds, considered};
-pub use effects::Effects;
+pub use effects::{Effects, Known};
 pub use pace::{Goal, Pace};
+pub(crate) use space::SEPARATOR;
 pub use space::{Combination, Part, Space};
 
 #[cfg(test)]

@@ -137,13 +137,12 @@ impl Learner {
         if !self.predictor.observe(arm, x, quality, weight, at) {
             return None;
         }
-        let quality = quality.clamp(0.0, 1.0);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(Seen { arm: place, x: x.to_vec(), quality, weight, at });
         self.unsettled = self.unsettled.saturating_sub(1);
-        let alarm = self.change.observe(place, quality, &expected)?;
+        let alarm = self.change.observe(place, quality.clamp(0.0, 1.0), &expected)?;
         self.respond(alarm);
         let Alarm { outcomes, arm, shift, exchanged_with } = alarm;
         let exchanged_with = exchanged_with.map(|other| self.names[other].clone());
@@ -160,7 +159,7 @@ impl Learner {
         let taken_back =
             |seen: &Seen| seen.arm == place && seen.at == at && seen.x == x && seen.weight == 0.0;
         if let Some(found) = self.recent.iter().rposition(taken_back) {
-            self.recent[found].quality = quality.clamp(0.0, 1.0);
+            self.recent[found].quality = quality;
             self.recent[found].weight = weight;
         }
     }

@@ -43,8 +43,8 @@ pub trait Policy: Send {
         0.0
     }
 
-    /// A request whose [`Choice::charge`] was above 0 had this quality, in [0, 1]. When a later outcome revises
-    /// it, the difference is handed in.
+    /// Requests whose [`Choice::charge`] was above 0 had this quality, in [0, 1], summed over them. When a later outcome
+    /// revises one, the difference is handed in.
     fn settle(&mut self, _quality: f64) {}
 
     /// After a drift alarm: what was held back for such a time may be spent on exploration now.

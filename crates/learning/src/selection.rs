@@ -249,22 +249,19 @@ impl Selection {
         let corrections: Option<Vec<f64>> =
             corrections.map(|known| taken.iter().map(|strategy| known[*strategy]).collect());
         let learned = learned.at(&taken).plus(&added);
-        let spent = places.iter().map(|place| bounds.spent(*place));
         let named = places.iter().zip(&combinations).map(|(place, combination)| Alternative {
             arm: space.describe(combination),
+            spent: bounds.spent(*place),
             is_baseline: *place == baseline,
             ..terms.alternative(*place)
         });
         let named: Vec<Alternative> = named.collect();
-        let net = learned.clone().less(spent);
-        let newest: Vec<usize> = (0..combinations.len())
-            .filter(|place| {
-                let newcomer = effects.newcomer();
-                newcomer.is_some_and(|(part, option)| combinations[*place].get(part) == Some(&option))
-            })
-            .collect();
-        let trial = self.trial(&situation(&named, &net, wish), &newest);
-        let (policy, choice) = self.choose(&named, &net, corrections.as_deref(), wish, seed)?;
+        let with = |(part, option): (usize, u16)| -> Vec<usize> {
+            (0..combinations.len()).filter(|place| combinations[*place].get(part) == Some(&option)).collect()
+        };
+        let mut newcomers = effects.newcomers().into_iter();
+        let trial = newcomers.find_map(|new| self.trial(&situation(&named, &learned, wish), &with(new)));
+        let (policy, choice) = self.choose(&named, &learned, corrections.as_deref(), wish, seed)?;
         let choice = match trial {
             // Of these it is to be known what they were without what is new.
             Some(_) if policy.starts_with(HOLDBACK) => choice,
@@ -285,13 +282,13 @@ impl Selection {
         Some(JointlySelected { considered, policy, choice })
     }
 
-    /// The best of what is new, as long as that may yet be better than what is played.
+    /// The best with an option that is new, as long as that may yet be better than what is played.
     fn trial(&self, situation: &Situation<'_>, newest: &[usize]) -> Option<Trial> {
         let mean = |place: usize| situation.forecast.estimates()[place].mean;
         let affordable = newest.iter().copied().filter(|place| situation.is_affordable(*place));
         let place = affordable.max_by(|one, other| mean(*one).total_cmp(&mean(*other)))?;
         let played = self.policy.incumbent(situation).or_else(|| situation.preferred())?;
-        let (advantage, deviation) = situation.forecast.advantage(place, played);
+        let (advantage, deviation) = situation.advantage(place, played);
         let hopeless = advantage + HOPE * deviation < 0.0;
         let charge = mean(played).max(0.0);
         let tried = !hopeless && !newest.contains(&played) && self.policy.may_try(charge);
@@ -459,6 +456,7 @@ impl Selection {
             arm: option.strategy.to_owned(),
             latency_ms: option.latency_ms,
             cost_usd: option.cost_usd,
+            spent: 0.0,
             is_baseline: self.baseline.as_deref() == Some(option.strategy),
         };
         let mut alternatives: Vec<Alternative> = options.iter().map(alternative).collect();

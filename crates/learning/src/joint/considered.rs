@@ -11,8 +11,8 @@ const LEVELS: usize = 8;
 const BEST: usize = 3;
 /// How many of the cheapest that are, or may be, good enough are looked at.
 const SUFFICIENT: usize = 2;
-/// Nothing is worth so much quality.
-const MOST_SPENT: f64 = 10.0;
+/// Far above what anything with a price can come to.
+const MOST_SPENT: f64 = 1e15;
 /// So few are all looked at.
 const FEW: usize = 12;
 /// How many standard deviations above what is expected something may be.
@@ -34,6 +34,7 @@ impl Terms<'_> {
             arm: String::new(),
             latency_ms: self.latencies_ms[place],
             cost_usd: self.costs_usd[place],
+            spent: 0.0,
             is_baseline: false,
         }
     }
@@ -57,7 +58,7 @@ impl Bounds<'_> {
     pub(crate) fn spent(&self, place: usize) -> f64 {
         match self.worth_of_a_dollar {
             0.0 => 0.0,
-            // What has no known price costs infinitely much.
+            // What may cost anything is worth nothing.
             worth => (worth * self.terms.costs_usd[place]).min(MOST_SPENT),
         }
     }
@@ -95,18 +96,15 @@ pub(crate) fn considered(
     let (low, high) = admitted
         .iter()
         .map(|place| price(*place))
+        .filter(|price| price.is_finite())
         .fold((f64::INFINITY, 0.0_f64), |(low, high), price| (low.min(price), high.max(price)));
     let span = (high / low).ln().max(1e-9);
     let level = |place: usize| (((price(place) / low).ln() / span * LEVELS as f64) as usize).min(LEVELS - 1);
     let mut best = [[None; 2]; LEVELS];
     let (mut leaders, mut gains, mut hopeful) = (Leaders::default(), Leaders::default(), Leaders::default());
     let (mut sufficient, mut cheapest) = ([Leaders::default(), Leaders::default()], Leaders::default());
-    let mut newest = Leaders::default();
-    let is_newest = |place: usize| {
-        effects.newcomer().is_some_and(|(part, newcomer)| {
-            space.options_at(place).any(|(other, option)| other == part && option == newcomer)
-        })
-    };
+    let newcomers = effects.newcomers();
+    let mut newest: Vec<Leaders> = newcomers.iter().map(|_| Leaders::default()).collect();
     for place in admitted {
         cheapest.offer(-price(place), place, 1);
         if !bounds.fits(place) {
@@ -122,15 +120,17 @@ pub(crate) fn considered(
             }
         }
         let spent = bounds.spent(place);
-        if is_newest(place) {
-            newest.offer(means[place], place, 1);
+        for (newest, newcomer) in newest.iter_mut().zip(&newcomers) {
+            if space.options_at(place).any(|option| option == *newcomer) {
+                newest.offer(means[place], place, 1);
+            }
         }
         leaders.offer(means[place], place, BEST);
         gains.offer(means[place] - spent, place, BEST);
         hopeful.offer(hopes[place] - spent, place, BEST);
     }
     let mut considered: Vec<usize> = std::iter::once(baseline)
-        .chain(newest.places())
+        .chain(newest.iter().flat_map(Leaders::places))
         .chain(best.into_iter().flatten().flatten())
         .chain(leaders.places())
         .chain(gains.places())

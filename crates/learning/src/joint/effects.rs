@@ -5,10 +5,11 @@
 //! baseline of all others; with nothing else to choose that is nothing at all. Where there are numbers of a request that the first
 //! part's own predictor does not look at, what they say is part of that difference.
 
+use burnish_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::space::{Space, pair};
+use super::space::{Part, Space, pair};
 use crate::predictor::matrix::Matrix;
 use crate::predictor::{Estimate, Forecast};
 
@@ -27,6 +28,8 @@ const PAIR: f64 = 0.04;
 const NOISE: f64 = 0.16;
 /// After so many outcomes what was never tried is new.
 const SETTLED: u64 = 100;
+/// So many newcomers are tried at one time.
+const MOST_NEWCOMERS: usize = 4;
 /// Outcomes after which a newcomer is one among others.
 const TRIALS: u64 = 100;
 /// How far an option may have moved where it has changed.
@@ -51,7 +54,16 @@ pub struct Effects {
     tried: Vec<Vec<u64>>,
     /// Options that came when much was known of others, by part.
     newcomers: Vec<(usize, u16)>,
+    /// When an option last turned out to have changed, by the requests' own time.
+    loosened: Option<Timestamp>,
     change: Change,
+}
+
+/// What can be chosen, and what of it is new, as part and option.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    space: Space,
+    newcomers: Vec<(String, String)>,
 }
 
 /// A snapshot; of the covariance the lower triangle, row by row.
@@ -65,6 +77,7 @@ struct Snapshot {
     outcomes: u64,
     tried: Vec<Vec<u64>>,
     newcomers: Vec<(usize, u16)>,
+    loosened: Option<Timestamp>,
     change: Change,
 }
 
@@ -144,6 +157,7 @@ impl Effects {
             outcomes: 0,
             tried,
             newcomers: Vec::new(),
+            loosened: None,
             change,
         }
     }
@@ -169,6 +183,7 @@ impl Effects {
             outcomes: self.outcomes,
             tried: self.tried.clone(),
             newcomers: self.newcomers.clone(),
+            loosened: self.loosened,
             change: self.change.clone(),
         };
         postcard::to_allocvec(&snapshot).unwrap_or_default()
@@ -190,59 +205,112 @@ impl Effects {
         if !same || !fits {
             return None;
         }
-        let Snapshot { covariance, mean, outcomes, tried, newcomers, change, .. } = snapshot;
+        let Snapshot { covariance, mean, outcomes, tried, newcomers, loosened, change, .. } = snapshot;
         let covariance = Matrix::from_lower(size, &covariance)?;
-        Some(Self { covariance, mean, outcomes, tried, newcomers, change, ..new })
+        Some(Self { covariance, mean, outcomes, tried, newcomers, loosened, change, ..new })
     }
 
-    /// Folds in that `combination` had `quality` for a request of the numbers `x`; `weight` labels. What is not finite changes
-    /// nothing. The part and the option that turn out to have changed, where one has.
+    /// Folds in that `combination` had `quality` for a request of the numbers `x`, made at `at`; `weight` labels. What is not
+    /// finite changes nothing. The part and the option that turn out to have changed, where one has.
     pub fn observe(
         &mut self,
         combination: &[u16],
         x: &[f64],
         quality: f64,
         weight: f64,
+        at: Timestamp,
     ) -> Option<(usize, u16)> {
         let (error, deviation) = self.fold(combination, x, quality, weight)?;
         let changed = self.change.observe(combination, error / deviation.max(f64::MIN_POSITIVE))?;
         self.loosen(changed.0, changed.1, LOOSENED);
+        self.loosened = self.loosened.max(Some(at));
         Some(changed)
     }
 
-    /// Folds in what takes the place of an outcome that was taken back, or says too little to tell of a change.
-    pub fn revise(&mut self, combination: &[u16], x: &[f64], quality: f64, weight: f64) {
+    /// Folds in an outcome that says too little to tell of a change.
+    pub fn hint(&mut self, combination: &[u16], x: &[f64], quality: f64, weight: f64) {
         self.fold(combination, x, quality, weight);
     }
 
-    /// Takes an outcome back that was folded in with the same values.
-    pub fn take_back(&mut self, combination: &[u16], x: &[f64], quality: f64, weight: f64) {
-        self.fold(combination, x, quality, -weight);
+    /// Puts one outcome of a request made at `at` in the place of another. Of a request from before an option was found to have
+    /// changed nothing is revised: what it had taught is in part let go of, and could not be taken out again.
+    pub fn revise(
+        &mut self,
+        combination: &[u16],
+        x: &[f64],
+        [before, after]: [(f64, f64); 2],
+        at: Timestamp,
+    ) {
+        if self.take_back(combination, x, before, at) {
+            self.fold(combination, x, after.0, after.1);
+        }
     }
 
-    /// Where much is known of others, what was never tried may be anything: it has come since. Whether there is any such.
-    pub fn welcome(&mut self) -> bool {
-        let known = self.newcomers.len();
+    /// Takes an outcome, and its weight, back that was folded in with the same values. Whether it could be.
+    pub fn take_back(
+        &mut self,
+        combination: &[u16],
+        x: &[f64],
+        (quality, weight): (f64, f64),
+        at: Timestamp,
+    ) -> bool {
+        self.loosened.is_none_or(|since| at > since) && self.fold(combination, x, quality, -weight).is_some()
+    }
+
+    /// Where much is known already, what could not be chosen before is new: it may be anything. `before` is what could be, and what
+    /// of it was new. Whether anything is.
+    pub fn welcome(&mut self, before: &Known) -> bool {
+        let is_new = |part: &Part, option: &String| {
+            let earlier = before.space.parts().iter().find(|earlier| earlier.name == part.name);
+            let named = (part.name.clone(), option.clone());
+            earlier.is_some_and(|earlier| !earlier.options.contains(option))
+                || before.newcomers.contains(&named)
+        };
+        let parts = self.space.parts().iter().enumerate().skip(1);
+        let new: Vec<(usize, u16)> = parts
+            .flat_map(|(place, part)| {
+                let options = part.options.iter().enumerate().filter(move |(_, option)| is_new(part, option));
+                options.map(move |(option, _)| (place, option as u16))
+            })
+            .filter(|newcomer| !self.newcomers.contains(newcomer))
+            .collect();
         if self.outcomes < SETTLED {
             return false;
         }
-        for part in 0..self.tried.len() {
-            for option in 0..self.tried[part].len() {
-                let newcomer = (part, option as u16);
-                if self.tried[part][option] == 0 && !self.newcomers.contains(&newcomer) {
-                    self.loosen(part, option as u16, LOOSENED);
-                    self.newcomers.push(newcomer);
-                }
-            }
+        for (part, option) in &new {
+            self.loosen(*part, *option, LOOSENED);
         }
-        self.newcomers.len() > known
+        self.newcomers.extend(&new);
+        !new.is_empty()
     }
 
-    /// The newcomer that is to be tried next, as its part and option, until so much is known of each.
-    pub(crate) fn newcomer(&self) -> Option<(usize, u16)> {
+    /// What can be chosen, and what of it is new.
+    pub fn known(&self) -> Known {
+        let name = |(part, option): (usize, u16)| {
+            let part = &self.space.parts()[part];
+            (part.name.clone(), part.options[usize::from(option)].clone())
+        };
+        Known { space: self.space.clone(), newcomers: self.newcomers().into_iter().map(name).collect() }
+    }
+
+    /// What could be chosen when a snapshot was taken, and what of it was new.
+    pub fn known_of(bytes: &[u8]) -> Option<Known> {
+        let Snapshot { space, newcomers, .. } = postcard::from_bytes(bytes).ok()?;
+        let name = |(part, option): (usize, u16)| {
+            let part = space.parts().get(part)?;
+            Some((part.name.clone(), part.options.get(usize::from(option))?.clone()))
+        };
+        Some(Known { newcomers: newcomers.into_iter().filter_map(name).collect(), space })
+    }
+
+    /// The options, by part, that are new until so much is known of each, the one first that was tried least.
+    pub(crate) fn newcomers(&self) -> Vec<(usize, u16)> {
         let tried = |(part, option): &(usize, u16)| self.tried[*part][usize::from(*option)];
         let open = self.newcomers.iter().copied().filter(|newcomer| tried(newcomer) < TRIALS);
-        open.min_by_key(tried)
+        let mut open: Vec<(usize, u16)> = open.collect();
+        open.sort_by_key(tried);
+        open.truncate(MOST_NEWCOMERS);
+        open
     }
 
     /// How far an outcome lies from what was expected, and the deviation of that. With a negative weight it is taken out again.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What stands between the options of a combination in words.
+pub(crate) const SEPARATOR: &str = " · ";
+
 /// One thing that is decided, with its options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Part {
@@ -96,7 +99,7 @@ impl Space {
         let options = options.filter(|(place, (_, part))| *place == 0 || part.options.len() > 1);
         let options = options.map(|(_, option)| option);
         let names = options.filter_map(|(option, part)| part.options.get(usize::from(*option)));
-        names.map(String::as_str).collect::<Vec<_>>().join(" · ")
+        names.map(String::as_str).collect::<Vec<_>>().join(SEPARATOR)
     }
 
     /// Hands the sum over each combination to `take`, in the order of places: of what its options are worth, and what each

@@ -56,7 +56,7 @@ fn outcomes_of_some_combinations_teach_what_all_add() {
         let x = request(&mut random);
         let combination = effects.space().at(random.usize(..60));
         let quality = truth(&combination, &x) + 0.2 * (random.f64() - 0.5);
-        assert_eq!(effects.observe(&combination, &x, quality, 1.0), None);
+        assert_eq!(effects.observe(&combination, &x, quality, 1.0, Timestamp(0)), None);
     }
     let mut worst = 0.0_f64;
     for (place, x) in (0..60).flat_map(|place| [(place, [1.0, -1.0]), (place, [1.0, 1.0])]) {
@@ -78,7 +78,7 @@ fn an_outcome_that_is_taken_back_leaves_no_trace_and_a_snapshot_is_whole() {
     for number in 0..200 {
         let (x, combination) = (request(&mut random), effects.space().at(random.usize(..60)));
         let quality = random.f64();
-        effects.revise(&combination, &x, quality, 0.5);
+        effects.hint(&combination, &x, quality, 0.5);
         if number % 3 == 0 {
             outcomes.push((combination, x, quality));
         }
@@ -89,15 +89,15 @@ fn an_outcome_that_is_taken_back_leaves_no_trace_and_a_snapshot_is_whole() {
         let (x, combination) = (request(&mut random), without.space().at(random.usize(..60)));
         let quality = random.f64();
         if number % 3 != 0 {
-            without.revise(&combination, &x, quality, 0.5);
+            without.hint(&combination, &x, quality, 0.5);
         }
     }
     for (combination, x, quality) in &outcomes {
-        effects.take_back(combination, x, *quality, 0.5);
+        assert!(effects.take_back(combination, x, (*quality, 0.5), Timestamp(1)));
     }
     // What was never in is not taken out.
     let mut none = Effects::new(space(), 2, 2);
-    none.take_back(&[0, 0, 0], &[1.0, 0.0], 0.5, 1e9);
+    assert!(!none.take_back(&[0, 0, 0], &[1.0, 0.0], (0.5, 1e9), Timestamp(1)));
     assert_eq!(none.outcomes(), 0);
     let restored = Effects::from_bytes(space(), 2, 2, &effects.to_bytes()).unwrap();
     assert_eq!((restored.outcomes(), effects.outcomes()), (without.outcomes(), 133));
@@ -120,7 +120,7 @@ fn on_a_scale_what_is_known_of_some_tells_of_those_beside_them() {
         for turn in 0..600 {
             let option = [0, 1, 3][turn % 3];
             let quality = 0.3 + 0.1 * f64::from(option) + 0.2 * (random.f64() - 0.5);
-            effects.observe(&[0, option], &[1.0], quality, 1.0);
+            effects.observe(&[0, option], &[1.0], quality, 1.0, Timestamp(0));
         }
         effects.forecast(&[&[0, 4]], &[1.0]).estimates()[0].mean
     };
@@ -141,7 +141,7 @@ fn what_is_no_outcome_changes_nothing() {
         (&[0, 0, 0], [1.0, 0.0], f64::INFINITY, 1.0),
         (&[0, 0, 0], [1.0, 0.0], 0.5, 0.0),
     ] {
-        assert_eq!(effects.observe(combination, &x, quality, weight), None);
+        assert_eq!(effects.observe(combination, &x, quality, weight, Timestamp(0)), None);
     }
     assert_eq!(effects.outcomes(), 0);
 }
@@ -200,7 +200,8 @@ impl World {
         let seen = (quality + 0.2 * (fastrand::Rng::with_seed(number).f64() - 0.5)).clamp(0.0, 1.0);
         let strategy = self.effects.space().parts()[0].options[usize::from(combination[0])].clone();
         self.learner.observe(&strategy, x, seen - added, LABEL_WEIGHT, Timestamp(number));
-        self.changes += usize::from(self.effects.observe(&combination, x, seen, 1.0).is_some());
+        self.changes +=
+            usize::from(self.effects.observe(&combination, x, seen, 1.0, Timestamp(number)).is_some());
         if selected.choice.charge > 0.0 {
             self.selection.settle(seen);
         }
@@ -282,7 +283,18 @@ fn what_is_new_is_tried_until_it_is_known_within_what_a_policy_may_spend() {
         for number in 0..150 {
             world.turn(&x, Wish::default(), &without, number, known);
         }
-        world.effects.welcome();
+        let mut before = space().parts().to_vec();
+        before[2].options.pop();
+        let known = Effects::new(Space::new(before), 2, 2).known();
+        // What is new while next to nothing is known is one among others.
+        assert!(
+            !Effects::new(space(), 2, 2).welcome(&known)
+                && !world.effects.clone().welcome(&world.effects.known())
+        );
+        assert!(world.effects.welcome(&known) && !world.effects.clone().welcome(&known));
+        // A snapshot and other options tell what is new, too.
+        let again = Effects::known_of(&world.effects.to_bytes()).unwrap();
+        assert_eq!(again, world.effects.known());
         let quality = |combination: &[u16]| match combination[2] {
             4 if better => 0.9,
             4 => 0.1,
@@ -308,12 +320,64 @@ fn what_only_the_effects_look_at_is_said_of_the_baseline_too() {
     for _ in 0..2_000 {
         let x = request(&mut random);
         let combination = effects.space().at(random.usize(..60));
-        effects.observe(&combination, &x, 0.5 + 0.3 * x[1], 1.0);
+        effects.observe(&combination, &x, 0.5 + 0.3 * x[1], 1.0, Timestamp(0));
     }
     for sign in [-1.0, 1.0] {
         let added = effects.forecast(&[&[1, 0, 0], &[1, 2, 3]], &[1.0, sign]);
         for estimate in added.estimates() {
             assert!((estimate.mean - 0.3 * sign).abs() < 0.06, "{sign} {estimate:?}");
         }
+    }
+}
+
+#[test]
+fn outcomes_from_before_a_change_are_not_revised() {
+    let mut effects = Effects::new(space(), 1, 1);
+    let mut changed = None;
+    for number in 0..400 {
+        let quality = if number < 300 { 0.9 } else { 0.0 };
+        changed = changed.or(effects.observe(&[0, 0, 2], &[1.0], quality, 1.0, Timestamp(number)));
+    }
+    assert!(changed.is_some());
+    let expected = |effects: &Effects| effects.forecast(&[&[0, 0, 2]], &[1.0]).estimates()[0];
+    let before = expected(&effects);
+    assert!(!effects.take_back(&[0, 0, 2], &[1.0], (0.9, 1.0), Timestamp(5)));
+    effects.revise(&[0, 0, 2], &[1.0], [(0.9, 1.0), (0.0, 1.0)], Timestamp(5));
+    assert_eq!((expected(&effects), effects.outcomes()), (before, 400));
+    effects.revise(&[0, 0, 2], &[1.0], [(0.0, 1.0), (0.4, 1.0)], Timestamp(399));
+    assert!(effects.outcomes() == 400 && expected(&effects).mean > before.mean);
+}
+
+#[test]
+fn what_money_is_worth_decides_among_what_is_wanted_and_charges_go_by_quality() {
+    let mut world = World::new("conservative:0.5");
+    let x = [1.0, 0.0];
+    // Later options of `a` are better, and dearer.
+    for number in 0..600 {
+        world.turn(&x, Wish::default(), &[], number, |taken| 0.4 + 0.15 * f64::from(taken[0]));
+    }
+    let decide = |world: &mut World, worth_of_a_dollar: f64| {
+        let request = Jointly {
+            learner: &world.learner,
+            effects: &world.effects,
+            terms: Terms { costs_usd: &world.costs, latencies_ms: &[100.0; 60] },
+            x: &x,
+            numbers: &x,
+            wish: Wish::default(),
+            worth_of_a_dollar,
+            admitted: &[],
+            seed: 3,
+        };
+        let selected = world.selection.decide_jointly(&request).unwrap();
+        (selected.chosen().unwrap().combination[0], selected.choice)
+    };
+    let (dear, _) = decide(&mut world, 0.0);
+    // However dear money is, what is cheapest is what is taken.
+    for worth in [1e3, 1e6, 1e9] {
+        let before = world.selection.ledger().unwrap();
+        let (cheap, choice) = decide(&mut world, worth);
+        let after = world.selection.ledger().unwrap();
+        assert!(cheap < dear && cheap == 0, "{cheap} {dear}");
+        assert!(choice.charge >= 0.0 && after.expected > before.expected);
     }
 }

@@ -203,7 +203,13 @@ fn decision_takes_microseconds_after_a_long_history() {
     }
     let alternatives: Vec<Alternative> = arms
         .iter()
-        .map(|arm| Alternative { arm: arm.clone(), latency_ms: 5.0, cost_usd: 0.0, is_baseline: false })
+        .map(|arm| Alternative {
+            arm: arm.clone(),
+            latency_ms: 5.0,
+            cost_usd: 0.0,
+            spent: 0.0,
+            is_baseline: false,
+        })
         .collect();
     for name in ["conservative:1", "thompson", "linucb"] {
         let mut policy = policies::parse(name).unwrap();

@@ -43,22 +43,21 @@ impl Conservative {
     fn verdict(situation: &Situation<'_>) -> Option<Verdict> {
         let baseline = situation.baseline();
         let proven = |place: usize| {
-            let (advantage, deviation) = situation.forecast.advantage(place, baseline);
+            let (advantage, deviation) = situation.advantage(place, baseline);
             let least = advantage - EVIDENCE * deviation;
-            let (one, other) = (situation.alternatives.get(place), situation.alternatives.get(baseline));
-            let cheaper = one.zip(other).is_some_and(|(one, other)| one.is_cheaper_than(other));
+            let cheaper = situation.is_cheaper(place, baseline);
             least > 0.0 || (cheaper && least > -QUALITY_TOLERANCE)
         };
         let lower = situation.lower_bounds();
         let sufficient =
             |place: usize| situation.wish.target_quality.is_some_and(|target| lower[place] >= target);
-        let verdict = situation.best(&situation.means(), &lower, |place| {
+        let verdict = situation.best(&situation.values(), &lower, |place| {
             !situation.forecast.is_settled() || place == baseline || sufficient(place) || proven(place)
         })?;
         // What can't be paid for is no baseline: then whatever can be.
         match situation.is_affordable(verdict.place) {
             true => Some(verdict),
-            false => situation.best(&situation.means(), &lower, |_| true),
+            false => situation.best(&situation.values(), &lower, |_| true),
         }
     }
 
@@ -133,7 +132,7 @@ impl Policy for Conservative {
 
     fn settle(&mut self, quality: f64) {
         if quality.is_finite() {
-            self.ledger.returned += quality.clamp(-1.0, 1.0);
+            self.ledger.returned += quality;
         }
     }
 

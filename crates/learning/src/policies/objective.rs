@@ -24,6 +24,8 @@ pub struct Alternative {
     pub latency_ms: f64,
     /// Expected cost in US dollars.
     pub cost_usd: f64,
+    /// What that is worth in quality, where money has a price; 0 where only the wish counts.
+    pub spent: f64,
     /// The one that is played as long as nothing speaks against it. Where none is marked, it is the first.
     pub is_baseline: bool,
 }
@@ -37,11 +39,6 @@ impl Alternative {
     /// Money in US dollars, and time in milliseconds, as one figure.
     pub fn price_of(cost_usd: f64, latency_ms: f64) -> f64 {
         cost_usd + latency_ms / 1000.0 * USD_PER_SECOND
-    }
-
-    pub(crate) fn is_cheaper_than(&self, other: &Self) -> bool {
-        let saved = other.price() - self.price();
-        saved > PRICE_TOLERANCE * other.price() && saved > SMALLEST_SAVING_USD
     }
 }
 
@@ -96,8 +93,24 @@ impl Situation<'_> {
         self.forecast.estimates().get(place).map_or(0.0, |estimate| estimate.mean)
     }
 
-    pub(crate) fn means(&self) -> Vec<f64> {
-        self.forecast.estimates().iter().map(|estimate| estimate.mean).collect()
+    /// What is left of the expected qualities beyond what they cost.
+    pub(crate) fn values(&self) -> Vec<f64> {
+        self.places().map(|place| self.mean(place) - self.alternatives[place].spent).collect()
+    }
+
+    /// The expected advantage of one alternative over another beyond what they cost, and its standard deviation.
+    pub(crate) fn advantage(&self, of: usize, over: usize) -> (f64, f64) {
+        let (advantage, deviation) = self.forecast.advantage(of, over);
+        let spent = |place: usize| self.alternatives.get(place).map_or(0.0, |one| one.spent);
+        (advantage - spent(of) + spent(over), deviation)
+    }
+
+    /// Whether one is cheaper than another, beside what all cost at least.
+    pub(crate) fn is_cheaper(&self, one: usize, other: usize) -> bool {
+        let price = |place: usize| self.alternatives[place].price();
+        let floor = self.places().map(price).fold(f64::INFINITY, f64::min);
+        let saved = price(other) - price(one);
+        saved > PRICE_TOLERANCE * (price(other) - floor) && saved > SMALLEST_SAVING_USD
     }
 
     pub(crate) fn lower_bounds(&self) -> Vec<f64> {
@@ -106,7 +119,7 @@ impl Situation<'_> {
 
     /// What the objective prefers by the expected qualities alone. `None` where there is nothing to choose from.
     pub fn preferred(&self) -> Option<usize> {
-        self.best(&self.means(), &self.lower_bounds(), |_| true).map(|verdict| verdict.place)
+        self.best(&self.values(), &self.lower_bounds(), |_| true).map(|verdict| verdict.place)
     }
 
     /// Whether the cheapest of all alternatives is sure to meet the target, so that nothing can be gained by knowing
@@ -153,8 +166,7 @@ impl Situation<'_> {
             return admitted().min_by(cheapest).map(|place| Verdict { place, ground: Ground::OverBudget });
         };
         let equals = affordable().filter(|place| {
-            values[*place] >= values[best] - QUALITY_TOLERANCE
-                && self.alternatives[*place].is_cheaper_than(&self.alternatives[best])
+            values[*place] >= values[best] - QUALITY_TOLERANCE && self.is_cheaper(*place, best)
         });
         Some(match equals.min_by(cheapest) {
             Some(place) => Verdict { place, ground: Ground::AsGood(best) },

@@ -1,6 +1,7 @@
 //! Policies to compare with: always the same, now and then another, and the upper confidence bound.
 
 use super::{Choice, Policy, Situation};
+use crate::joint::SEPARATOR;
 
 /// Always one arm, whatever is predicted.
 #[derive(Clone, Debug)]
@@ -30,7 +31,13 @@ impl Policy for Fixed {
 
     fn choose(&mut self, situation: &Situation<'_>, _random: &mut fastrand::Rng) -> Option<Choice> {
         let alternatives = situation.alternatives;
-        let found = alternatives.iter().position(|alternative| alternative.arm == self.arm);
+        let exact = alternatives.iter().position(|alternative| alternative.arm == self.arm);
+        // Of several combinations with it the baseline, else the first.
+        let with_it = |alternative: &super::Alternative| {
+            alternative.arm.strip_prefix(&self.arm).is_some_and(|rest| rest.starts_with(SEPARATOR))
+        };
+        let baseline = alternatives.iter().position(|one| one.is_baseline && with_it(one));
+        let found = exact.or(baseline).or_else(|| alternatives.iter().position(with_it));
         let (chosen, reason) = match found {
             Some(chosen) => (chosen, format!("{}: fixed", self.arm)),
             None => {
@@ -69,7 +76,7 @@ impl Policy for Epsilon {
     }
 
     fn choose(&mut self, situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Choice> {
-        let best = situation.best(&situation.means(), &situation.lower_bounds(), |_| true)?;
+        let best = situation.best(&situation.values(), &situation.lower_bounds(), |_| true)?;
         let others: Vec<usize> = situation
             .places()
             .filter(|place| *place != best.place && situation.is_affordable(*place))
@@ -125,7 +132,9 @@ impl Policy for LinUcb {
         let estimates = situation.forecast.estimates();
         let upper: Vec<f64> =
             estimates.iter().map(|estimate| estimate.mean + self.width * estimate.deviation).collect();
-        let best = situation.best(&upper, &upper, |_| true)?;
+        let spent = situation.alternatives.iter().map(|alternative| alternative.spent);
+        let values: Vec<f64> = upper.iter().zip(spent).map(|(upper, spent)| upper - spent).collect();
+        let best = situation.best(&values, &upper, |_| true)?;
         let estimate = estimates[best.place];
         let reason = format!(
             "{}: may be as good as {:.3} (expected {:.3}, {} outcomes)",

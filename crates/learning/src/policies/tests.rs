@@ -15,6 +15,7 @@ fn alternatives(prices: &[(f64, f64)]) -> Vec<Alternative> {
         arm: format!("arm-{place}"),
         latency_ms: *latency_ms,
         cost_usd: *cost_usd,
+        spent: 0.0,
         is_baseline: false,
     };
     prices.iter().enumerate().map(of).collect()

@@ -21,7 +21,11 @@ impl Ballot {
     /// `None` where there is nothing to choose from.
     pub(crate) fn hold(situation: &Situation<'_>, random: &mut fastrand::Rng) -> Option<Self> {
         let draws = situation.forecast.draws(DRAWS, random);
-        let winner = |values: &Vec<f64>| Some(situation.best(values, values, |_| true)?.place);
+        let winner = |drawn: &Vec<f64>| {
+            let spent = situation.alternatives.iter().map(|alternative| alternative.spent);
+            let values: Vec<f64> = drawn.iter().zip(spent).map(|(quality, spent)| quality - spent).collect();
+            Some(situation.best(&values, drawn, |_| true)?.place)
+        };
         let winners: Vec<usize> = draws.iter().map(winner).collect::<Option<_>>()?;
         let mut shares = vec![0.0; situation.alternatives.len()];
         winners.iter().for_each(|winner| shares[*winner] += 1.0 / DRAWS as f64);

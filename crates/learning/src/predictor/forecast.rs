@@ -52,8 +52,7 @@ impl Forecast {
     /// With the means moved by what something else knows better, as certain as before.
     pub(crate) fn corrected(mut self, corrections: &[f64]) -> Self {
         for (estimate, correction) in self.estimates.iter_mut().zip(corrections) {
-            let mean = estimate.mean;
-            estimate.mean = (mean + correction).clamp(mean.min(0.0), mean.max(1.0));
+            estimate.mean = (estimate.mean + correction).clamp(0.0, 1.0);
         }
         self
     }
@@ -77,12 +76,6 @@ impl Forecast {
             estimate.deviation = estimate.deviation.hypot(more.deviation);
             estimate.outcomes = estimate.outcomes.min(more.outcomes);
         }
-        self
-    }
-
-    /// With the means moved by what each arm costs, as certain as before; they may then lie outside [0, 1].
-    pub(crate) fn less(mut self, spent: impl Iterator<Item = f64>) -> Self {
-        self.estimates.iter_mut().zip(spent).for_each(|(estimate, spent)| estimate.mean -= spent);
         self
     }
 

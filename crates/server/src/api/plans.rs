@@ -49,7 +49,7 @@ pub(crate) struct RouteRequest {
     /// The models that may answer; all that are chosen from where not said.
     #[serde(default)]
     models: Vec<String>,
-    /// Tokens of the prompt; estimated from the question where not said.
+    /// Tokens of the prompt; where not said, those of the question, about.
     input_tokens: Option<u64>,
     user: Option<User>,
     /// In [0, 1]; 0.8 where not said.
@@ -99,7 +99,8 @@ pub(super) async fn plan(
     Ok(Json(PlanResponse { planned: planned(&decision)?, considered: Considered::of(&decision) }))
 }
 
-/// Chooses the model that should answer a question, for callers who find passages and ask models themselves.
+/// Chooses the model that should answer a question, for callers who find passages and ask models themselves. What that takes is not
+/// counted towards any budget but the request's own.
 #[utoipa::path(
     post, path = "/v1/route", tag = "burnish", request_body = RouteRequest,
     responses(

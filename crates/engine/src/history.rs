@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use burnish_learning::joint::OptionStanding;
 use burnish_learning::learner::DriftEvent;
 use burnish_learning::off_policy::{self, Estimate, Log, Logged};
 use burnish_learning::policies::Ledger;
@@ -28,6 +29,8 @@ pub struct Standing {
     pub policy: String,
     /// What is expected of each strategy for a question of which nothing is known.
     pub expected: Vec<(Strategy, Prediction)>,
+    /// What each depth, reduction and answerer adds, as far as there are several.
+    pub options: Vec<OptionStanding>,
     /// What exploration has cost, of a policy that bounds it.
     pub ledger: Option<Ledger>,
     /// Questions and votes that feedback has left.
@@ -131,6 +134,7 @@ impl Engine {
             Ok(Standing {
                 policy: engine.planner.policy(),
                 expected: engine.learned(),
+                options: engine.learned.with(|known| known.effects.standing()),
                 ledger: engine.planner.account().ledger,
                 memory: engine.learned.memory_size(),
                 drift: engine.learned.drift_events(),

@@ -15,7 +15,7 @@ mod space;
 
 pub use considered::{Admitted, Terms};
 pub(crate) use considered::{Bounds, considered};
-pub use effects::{Effects, Known};
+pub use effects::{Effects, Known, OptionStanding};
 pub use pace::{Goal, Pace};
 pub(crate) use space::SEPARATOR;
 pub use space::{Combination, Part, Space};

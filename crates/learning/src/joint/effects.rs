@@ -66,6 +66,23 @@ pub struct Known {
     newcomers: Vec<(String, String)>,
 }
 
+/// What is known of one option of a part with several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptionStanding {
+    /// The part's name.
+    pub part: String,
+    /// The option's.
+    pub option: String,
+    /// Outcomes that have it.
+    pub outcomes: u64,
+    /// What it is expected to add beside the part's first option, for a request of which nothing is known.
+    pub added: f64,
+    /// The standard deviation of that.
+    pub deviation: f64,
+    /// Whether it is new, and tried until more is known.
+    pub is_new: bool,
+}
+
 /// A snapshot; of the covariance the lower triangle, row by row.
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
@@ -301,6 +318,28 @@ impl Effects {
             Some((part.name.clone(), part.options.get(usize::from(option))?.clone()))
         };
         Some(Known { newcomers: newcomers.into_iter().filter_map(name).collect(), space })
+    }
+
+    /// What is known of each option of all parts but the first, as far as they have several.
+    pub fn standing(&self) -> Vec<OptionStanding> {
+        let newcomers = self.newcomers();
+        let parts = self.space.parts().iter().enumerate().skip(1);
+        let options = parts.filter(|(_, part)| part.options.len() > 1).flat_map(|(place, part)| {
+            part.options.iter().enumerate().map(move |(option, name)| (place, &part.name, option, name))
+        });
+        options
+            .map(|(part, name, option, option_name)| {
+                let row = self.difference(part, option as u16, &[1.0]);
+                OptionStanding {
+                    part: name.clone(),
+                    option: option_name.clone(),
+                    outcomes: self.tried[part][option],
+                    added: self.mean_of(&row),
+                    deviation: self.variance_of(&row).sqrt(),
+                    is_new: newcomers.contains(&(part, option as u16)),
+                }
+            })
+            .collect()
     }
 
     /// The options, by part, that are new until so much is known of each, the one first that was tried least.

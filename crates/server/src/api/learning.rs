@@ -25,6 +25,8 @@ pub(crate) struct LearningResponse {
     policy: String,
     /// What is expected of each strategy for a question of which nothing is known.
     expected: BTreeMap<String, Prediction>,
+    /// What each depth, reduction and answerer adds to a strategy, as far as there are several to choose from.
+    options: Vec<PlanOption>,
     exploration: Option<Exploration>,
     memory: Memory,
     /// Oldest first.
@@ -42,6 +44,22 @@ pub(crate) struct LearningResponse {
     trees: Trees,
     /// What was found last; nothing where nobody has looked yet.
     patterns: Option<FoundPatterns>,
+}
+
+/// What is known of one option of a plan beside its strategy.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlanOption {
+    /// `depth`, `reduction` or `answerer`.
+    part: String,
+    option: String,
+    /// Outcomes that have it.
+    outcomes: u64,
+    /// What it is expected to add to the quality beside the part's first option.
+    added: f64,
+    /// The standard deviation of that.
+    added_deviation: f64,
+    /// Whether it is new, and tried until more is known.
+    new: bool,
 }
 
 /// What exploration has cost, in summed quality.
@@ -377,6 +395,18 @@ impl From<Standing> for LearningResponse {
         Self {
             policy: standing.policy,
             expected: expected.map(|(name, value)| (name.to_string(), Prediction::from(value))).collect(),
+            options: standing
+                .options
+                .into_iter()
+                .map(|known| PlanOption {
+                    part: known.part,
+                    option: known.option,
+                    outcomes: known.outcomes,
+                    added: known.added,
+                    added_deviation: known.deviation,
+                    new: known.is_new,
+                })
+                .collect(),
             exploration: standing.ledger.map(|ledger| Exploration {
                 requests: ledger.requests,
                 explored: ledger.explored,

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Html;
 use burnish_engine::{Bucket, Mean, Standing};
+use burnish_learning::joint::OptionStanding;
 use burnish_learning::patterns::Figure;
 use minijinja::context;
 use serde::Serialize;
@@ -51,6 +52,15 @@ struct SegmentRow {
     quality: String,
     n: usize,
     ms: String,
+}
+
+#[derive(Serialize)]
+struct OptionRow {
+    part: String,
+    option: String,
+    added: String,
+    outcomes: u64,
+    is_new: bool,
 }
 
 #[derive(Serialize)]
@@ -120,7 +130,7 @@ pub(super) async fn learning(State(app): State<App>) -> Result<Html<String>, Pag
             decisions => standing.decisions, judged => standing.judged,
             quality => standing.mean_quality.as_ref().map(with_margin),
             points => view(&points(&standing.series)), pieces => view(&pieces(&standing.series, &strategies)),
-            strategies, rows => view(&rows(&standing.series)), segments => view(&segments(&standing)),
+            strategies, rows => view(&rows(&standing.series)), segments => view(&segments(&standing)), options => view(&options(&standing)),
             fixed => view(&fixed(&standing)), mean_at => standing.mean_quality.map(|mean| WIDTH * mean.mean),
             patterns => view(&patterns(&standing)), topics => view(&topics(&standing)),
             looked => standing.patterns.as_ref().map(|found| context! {
@@ -184,6 +194,20 @@ fn rows(series: &[Bucket]) -> Vec<Row> {
         }
     };
     series.iter().map(row).collect()
+}
+
+fn options(standing: &Standing) -> Vec<OptionRow> {
+    let row = |known: &OptionStanding| OptionRow {
+        part: known.part.clone(),
+        option: known.option.clone(),
+        added: match (known.added == 0.0, known.deviation == 0.0) {
+            (true, true) => "the first choice".to_owned(),
+            _ => format!("{:+.2} ± {:.2}", known.added, known.deviation),
+        },
+        outcomes: known.outcomes,
+        is_new: known.is_new,
+    };
+    standing.options.iter().map(row).collect()
 }
 
 fn segments(standing: &Standing) -> Vec<SegmentRow> {

@@ -60,6 +60,13 @@ async fn a_budget_is_kept_and_what_does_not_fit_is_quoted() {
     let chosen = &candidates[decision["chosen"].as_u64().unwrap() as usize];
     assert!(chosen["prediction"]["cost_usd"].as_f64().unwrap() <= 0.01, "{decision}");
     assert!(decision["front"].is_array() && decision.get("next_cheaper").is_some(), "{decision}");
+    server.post_json("/v1/feedback", json!({"id": written["id"], "score": 0.9})).await;
+    let learning = server.get_json("/v1/learning").await;
+    let options = learning["options"].as_array().unwrap();
+    let of = |name: &str| options.iter().find(|option| option["option"] == name).unwrap();
+    assert_eq!((&of("small")["outcomes"], &of("large")["outcomes"]), (&json!(1), &json!(0)));
+    let page = server.get("/learning").await.text().await.unwrap();
+    assert!(page.contains("Beside the strategy") && page.contains("the first choice"), "{page}");
     let page = server.get(&format!("/decisions/{}", written["id"].as_str().unwrap())).await;
     let page = page.text().await.unwrap();
     assert!(page.contains("· small") && page.contains("Cost"), "{page}");

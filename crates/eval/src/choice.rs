@@ -151,11 +151,12 @@ struct Step {
     routed: Option<Routed>,
 }
 
+/// What a router expected the strong arm to gain for a query, and what both were worth.
 #[derive(Clone, Copy)]
-struct Routed {
-    score: f64,
-    strong: f64,
-    weak: f64,
+pub(crate) struct Routed {
+    pub(crate) score: f64,
+    pub(crate) strong: f64,
+    pub(crate) weak: f64,
 }
 
 impl Run {
@@ -223,7 +224,7 @@ fn oracle(row: &TableRow) -> Option<RecordedOutcome> {
 }
 
 /// The arm of the best mean quality, and the cheapest other one: of two arms simply the other one.
-fn strong_and_weak(table: &OutcomeTable) -> Option<(usize, usize)> {
+pub(crate) fn strong_and_weak(table: &OutcomeTable) -> Option<(usize, usize)> {
     let (strong, worst) = table.extremes();
     if table.arms.len() == 2 {
         return (strong != worst).then_some((strong, worst));
@@ -243,9 +244,12 @@ fn routed(row: &TableRow, played: &Played, (strong, weak): (usize, usize)) -> Op
     })
 }
 
-/// Sends ever more queries to the strong arm, those of the highest score first.
 fn routing(steps: &[Step]) -> Option<Routing> {
-    let mut routed: Vec<Routed> = steps.iter().filter_map(|step| step.routed).collect();
+    measure(steps.iter().filter_map(|step| step.routed).collect())
+}
+
+/// Sends ever more queries to the strong arm, those of the highest score first.
+pub(crate) fn measure(mut routed: Vec<Routed>) -> Option<Routing> {
     routed.sort_by(|left, right| right.score.total_cmp(&left.score));
     let n = routed.len() as f64;
     let strong = mean(routed.iter().map(|row| row.strong))?;

@@ -13,6 +13,7 @@ pub mod drift;
 mod error;
 pub mod joint;
 pub mod measures;
+pub mod offline;
 pub mod open_bandit;
 pub mod outcome_table;
 pub mod promotion;

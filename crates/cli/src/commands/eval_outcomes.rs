@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use burnish_eval::bootstrap::MeanInterval;
 use burnish_eval::choice::{ChoiceReport, Fixed, Means, Reached};
 use burnish_eval::drift::DriftReport;
 use burnish_eval::outcome_table::OutcomeTable;
@@ -53,6 +54,10 @@ pub(crate) struct ChoiceArgs {
     /// How many orders of the rows.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// In place of playing online: how well routers rank queries from all outcomes of the other parts, the rows being cut into
+    /// so many, anew for each seed. Needs --embeddings.
+    #[arg(long, value_name = "K", requires = "embeddings", value_parser = clap::value_parser!(u16).range(2..=100))]
+    folds: Option<u16>,
 }
 
 /// What `eval drift` is asked beside.
@@ -66,7 +71,10 @@ pub(crate) struct DriftArgs {
 }
 
 pub(crate) fn choice(context: &Context, args: ChoiceArgs) -> Result<()> {
-    let ChoiceArgs { outcomes, quality_target, budget, seeds } = args;
+    let ChoiceArgs { outcomes, quality_target, budget, seeds, folds } = args;
+    if let Some(folds) = folds {
+        return offline(context, outcomes, usize::from(folds), seeds);
+    }
     if let Some(target) = quality_target.filter(|target| !(0.0..=1.0).contains(target)) {
         bail!("--quality-target {target} is not in [0, 1]");
     }
@@ -80,6 +88,33 @@ pub(crate) fn choice(context: &Context, args: ChoiceArgs) -> Result<()> {
         return output::json(&serde_json::to_value(&report)?);
     }
     print_choice(&table, &report)
+}
+
+fn offline(context: &Context, outcomes: Outcomes, folds: usize, repeats: u64) -> Result<()> {
+    let Some(file) = outcomes.embeddings.clone() else { bail!("--folds needs --embeddings") };
+    let embeddings = embeddings(context, &file, &OutcomeTable::queries(&outcomes.table)?)?;
+    let (table, request) = outcomes.load(context, nothing())?;
+    let report = burnish_eval::offline::evaluate(&table, &embeddings, folds, repeats, request.seed)?;
+    if context.json {
+        return output::json(&serde_json::to_value(&report)?);
+    }
+    let said = format!("{} rows, {} folds, cut {} times", report.n, report.folds, report.repeats);
+    output::say(format!(
+        "{said}\n\n{:<10}{:>8}{:>18}{:>26}{:>26}",
+        "", "APGR", "95 %", "calls for 95 % of quality", "above nearest"
+    ))?;
+    let interval = |of: &MeanInterval| format!("[{:.4}, {:.4}]", of.ci95[0], of.ci95[1]);
+    for (name, router) in &report.routers {
+        let above = router.over_nearest.as_ref();
+        let above = above.map(|above| format!("{:+.4} {}", above.mean, interval(above))).unwrap_or_default();
+        let calls = format!("{:.1} %", 100.0 * router.strong_calls_at_95);
+        output::say(format!(
+            "{name:<10}{:>8.4}{:>18}{calls:>26}{above:>26}",
+            router.apgr.mean,
+            interval(&router.apgr)
+        ))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn drift(context: &Context, args: DriftArgs) -> Result<()> {

@@ -32,7 +32,7 @@ impl LanguageModel for Knower {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let asked = request.messages.last().map(|message| message.content.clone()).unwrap_or_default();
         let shown = request.messages.first().map(|message| message.content.clone()).unwrap_or_default();
-        let sentence = shown.split("\n\n[1]").nth(1).and_then(|passage| passage.split('\n').nth(1));
+        let sentence = shown.split("<passage 1>\n[1]").nth(1).and_then(|passage| passage.split('\n').nth(1));
         let text = match asked.contains("port") {
             true => format!("{} [1]", sentence.unwrap_or_default()),
             false => "Fourteen committees have to approve that beforehand [1].".to_owned(),

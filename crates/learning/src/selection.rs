@@ -87,6 +87,13 @@ const HOPE: f64 = 2.0;
 /// A smaller correction is not worth a word.
 const SMALLEST_CORRECTION: f64 = 0.0005;
 
+/// By what trees move what is expected of each alternative, and which of these may take the baseline's place for it.
+#[derive(Clone, Copy)]
+struct Corrections<'a> {
+    known: &'a [f64],
+    leads: &'a dyn Fn(usize) -> bool,
+}
+
 /// Something new that may be tried.
 struct Trial {
     place: usize,
@@ -221,8 +228,9 @@ impl Selection {
     ) -> Option<Selected> {
         let learned = learner.forecast(options.iter().map(|option| option.strategy), x);
         let corrections = self.corrections(options.iter().map(|option| option.strategy), x);
-        let (policy, choice) =
-            self.choose(&self.alternatives(options, x, wish), &learned, corrections.as_deref(), wish, seed)?;
+        let alternatives = self.alternatives(options, x, wish);
+        let corrected_by = corrections.as_deref().map(|known| Corrections { known, leads: &|_| true });
+        let (policy, choice) = self.choose(&alternatives, &learned, corrected_by, wish, seed)?;
         let corrected = corrected(learned, corrections.as_deref());
         Some(Selected { policy, choice, estimates: corrected.estimates().to_vec() })
     }
@@ -237,7 +245,8 @@ impl Selection {
         }
         let strategies = &space.parts()[0].options;
         let names = || strategies.iter().map(String::as_str);
-        let baseline = space.place(&self.baseline(request));
+        let played = self.baseline(request);
+        let baseline = space.place(&played);
         let learned = learner.forecast(names(), x);
         let corrections = self.corrections(names(), x);
         let first = corrected(learned.clone(), corrections.as_deref());
@@ -261,7 +270,10 @@ impl Selection {
         };
         let mut newcomers = effects.newcomers().into_iter();
         let trial = newcomers.find_map(|new| self.trial(&situation(&named, &learned, wish), &with(new)));
-        let (policy, choice) = self.choose(&named, &learned, corrections.as_deref(), wish, seed)?;
+        // Trees know strategies: of the other parts they say nothing.
+        let leads = |place: usize| combinations[place][1..] == played[1..];
+        let corrected_by = corrections.as_deref().map(|known| Corrections { known, leads: &leads });
+        let (policy, choice) = self.choose(&named, &learned, corrected_by, wish, seed)?;
         let choice = match trial {
             // Of these it is to be known what they were without what is new.
             Some(_) if policy.starts_with(HOLDBACK) => choice,
@@ -350,17 +362,17 @@ impl Selection {
         &mut self,
         alternatives: &[Alternative],
         learned: &Forecast,
-        corrections: Option<&[f64]>,
+        corrections: Option<Corrections<'_>>,
         wish: Wish,
         seed: u64,
     ) -> Option<(String, Choice)> {
         let mut random = fastrand::Rng::with_seed(seed);
-        let Some(corrections) = corrections else {
+        let Some(Corrections { known: corrections, leads }) = corrections else {
             let choice = self.policy.choose(&situation(alternatives, learned, wish), &mut random)?;
             return Some((self.policy(), choice));
         };
         let corrected = learned.clone().corrected(corrections);
-        let led = led(alternatives.to_vec(), &corrected, corrections, wish);
+        let led = led(alternatives.to_vec(), &corrected, corrections, leads, wish);
         let mut choice = self.policy.choose(&situation(&led, &corrected, wish), &mut random)?;
         let mut policy = self.policy();
         if let Some(without) = self.policy.incumbent(&situation(alternatives, learned, wish))
@@ -414,7 +426,7 @@ impl Selection {
         let without = self.policy.incumbent(&situation(&alternatives, &learned, wish))?;
         let corrections = self.corrections(names(), x)?;
         let corrected = learned.corrected(&corrections);
-        let led = led(alternatives, &corrected, &corrections, wish);
+        let led = led(alternatives, &corrected, &corrections, &|_| true, wish);
         Some([without, self.policy.incumbent(&situation(&led, &corrected, wish))?])
     }
 
@@ -477,12 +489,14 @@ fn led(
     mut alternatives: Vec<Alternative>,
     corrected: &Forecast,
     corrections: &[f64],
+    leads: &dyn Fn(usize) -> bool,
     wish: Wish,
 ) -> Vec<Alternative> {
     let wish = Wish { target_quality: None, ..wish };
     let situation = situation(&alternatives, corrected, wish);
     let baseline = situation.baseline();
-    if let Some(best) = situation.preferred()
+    let best = situation.best(&situation.values(), &situation.lower_bounds(), leads);
+    if let Some(best) = best.map(|verdict| verdict.place)
         && corrections[best] - corrections[baseline] >= QUALITY_TOLERANCE
     {
         alternatives.iter_mut().enumerate().for_each(|(place, one)| one.is_baseline = place == best);

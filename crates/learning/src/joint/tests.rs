@@ -1,10 +1,14 @@
 //! What is learned of combinations, and which are chosen.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::*;
 use crate::learner::Learner;
 use crate::policies;
 use crate::predictor::{PredictorSettings, Prior};
 use crate::selection::{Jointly, LABEL_WEIGHT, Selection, Wish};
+use crate::trees::{BoostedTrees, TrainingRow, TreeSettings};
 use burnish_types::Timestamp;
 
 fn part(name: &str, options: usize, places: &[usize]) -> Part {
@@ -380,4 +384,30 @@ fn what_money_is_worth_decides_among_what_is_wanted_and_charges_go_by_quality() 
         assert!(cheap < dear && cheap == 0, "{cheap} {dear}");
         assert!(choice.charge >= 0.0 && after.expected > before.expected);
     }
+}
+
+#[test]
+fn trees_move_the_strategy_and_nothing_that_they_do_not_know() {
+    let mut world = World::new("conservative:0");
+    // Expected to be better, and not proven.
+    for number in 0..3 {
+        world.effects.observe(&[1, 1, 0], &[1.0, 0.0], 1.0, 1.0, Timestamp(number));
+    }
+    let rows: Vec<TrainingRow> = (0..400)
+        .map(|place| TrainingRow {
+            arm: ["a0", "a3"][place % 2].to_owned(),
+            x: vec![1.0, if place % 4 < 2 { 1.0 } else { -1.0 }],
+            quality: if place % 2 == 1 { 0.95 } else { 0.6 },
+            expected: 0.6,
+            weight: 1.0,
+        })
+        .collect();
+    let trees = BoostedTrees::fit(&rows, TreeSettings::default(), 1).unwrap();
+    world.selection.correct_by(Some(Arc::new(trees)));
+    let mut taken = BTreeSet::new();
+    for number in 0..100 {
+        let (combination, _) = world.turn(&[1.0, 1.0], Wish::default(), &[], number, |_| 0.6);
+        taken.insert(combination);
+    }
+    assert_eq!(taken, BTreeSet::from([vec![0, 0, 0], vec![3, 0, 0]]));
 }

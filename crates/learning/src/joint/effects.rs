@@ -388,6 +388,10 @@ impl Effects {
     /// What each of some combinations adds to its first part with the baseline of all others, and how the errors of that go
     /// together.
     pub fn forecast(&self, combinations: &[&[u16]], x: &[f64]) -> Forecast {
+        if self.space.has_one_part() {
+            let nothing = Estimate { mean: 0.0, deviation: 0.0, outcomes: u64::MAX };
+            return Forecast::new(vec![nothing; combinations.len()], Vec::new());
+        }
         let rows: Vec<Row> = combinations.iter().map(|combination| self.added(combination, x)).collect();
         let moved = self.moved(combinations, x);
         let size = rows.len();

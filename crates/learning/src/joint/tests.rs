@@ -411,3 +411,13 @@ fn trees_move_the_strategy_and_nothing_that_they_do_not_know() {
     }
     assert_eq!(taken, BTreeSet::from([vec![0, 0, 0], vec![3, 0, 0]]));
 }
+
+#[test]
+fn where_there_is_nothing_else_to_choose_nothing_is_added() {
+    let one = Space::new(vec![part("a", 3, &[]), part("b", 1, &[])]);
+    let mut effects = Effects::new(one, 2, 1);
+    effects.observe(&[1, 0], &[1.0, 1.0], 1.0, 1.0, Timestamp(1));
+    let added = effects.forecast(&[&[0, 0], &[1, 0]], &[1.0, 1.0]);
+    assert!(added.estimates().iter().all(|added| added.mean == 0.0 && added.deviation == 0.0));
+    assert_eq!((added.covariance(0, 1), effects.standing()), (0.0, Vec::new()));
+}

@@ -16,7 +16,7 @@ use burnish_engine::{
 use burnish_ingest::{Chunking, Limits};
 use burnish_llm::ModelSettings;
 use burnish_server::ServerSettings;
-use burnish_types::Money;
+use burnish_types::{Answerer, Money};
 use serde::Deserialize;
 
 /// The defaults, as `burnish config default` prints them.
@@ -543,9 +543,9 @@ fn check_planner(planner: &RawPlanner) -> Result<()> {
 /// A planner that chooses from models that there are.
 fn check_models(planner: &RawPlanner, models: &[ModelSettings]) -> Result<()> {
     let known: Vec<&str> =
-        models.iter().map(|model| model.name.as_str()).chain([burnish_engine::EXTRACTIVE]).collect();
+        models.iter().map(|model| model.name.as_str()).chain([Answerer::EXTRACTIVE]).collect();
     let is_known = |name: &&String| match burnish_engine::cascade_of(name) {
-        Some(models) => models.iter().all(|name| known.contains(name) && *name != burnish_engine::EXTRACTIVE),
+        Some(models) => models.iter().all(|name| known.contains(name) && *name != Answerer::EXTRACTIVE),
         None => known.contains(&name.as_str()),
     };
     match planner.models.iter().find(|name| !is_known(name)) {

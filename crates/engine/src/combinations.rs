@@ -20,8 +20,6 @@ const PASSAGE_TOKENS: f64 = 150.0;
 const MOST_COMBINATIONS: usize = 10_000;
 /// The strategy of a plan whose passages the caller has found.
 pub(crate) const GIVEN: &str = "given";
-/// How `extractive` is named among the models to choose from.
-pub const EXTRACTIVE: &str = "extractive";
 
 /// What stays the same over the combinations of a query, as far as it decides what they take.
 #[derive(Clone, Debug)]
@@ -145,7 +143,7 @@ impl Combinations {
             ),
             part(
                 "answerer",
-                answerers.iter().map(|answerer| name(answerer).to_owned()).collect(),
+                answerers.iter().map(|answerer| answerer.name().to_owned()).collect(),
                 Vec::new(),
                 // Which one answers best hangs on what is asked, too.
                 (1..Sketches::WIDTH).collect(),
@@ -331,10 +329,10 @@ fn answerers(named: &[String], models: &[Arc<dyn LanguageModel>]) -> Result<Vec<
     }
     let mut answerers = Vec::new();
     for name in named {
-        let known = all().find(|answerer| self::name(answerer) == name);
+        let known = all().find(|answerer| answerer.name() == name);
         let answerer = match known {
             Some(answerer) => answerer,
-            None if name == EXTRACTIVE => Answerer::Extractive,
+            None if name == Answerer::EXTRACTIVE => Answerer::Extractive,
             None => {
                 let known = models.iter().map(|model| model.name().to_owned()).collect();
                 return Err(EngineError::UnknownModel { name: name.clone(), known });
@@ -345,14 +343,6 @@ fn answerers(named: &[String], models: &[Arc<dyn LanguageModel>]) -> Result<Vec<
         }
     }
     Ok(answerers)
-}
-
-fn name(answerer: &Answerer) -> &str {
-    match answerer {
-        Answerer::Passages => "passages",
-        Answerer::Extractive => EXTRACTIVE,
-        Answerer::Model(name) => name,
-    }
 }
 
 fn place<T: PartialEq>(options: &[T], option: &T) -> Option<u16> {

@@ -51,7 +51,6 @@ pub use budgets::Budgets;
 pub use caching::CacheStanding;
 pub use cascade::cascade_of;
 pub use challenger::{Attempt, ChallengerChange, ChallengerEvent, ChallengerStanding, Training};
-pub use combinations::EXTRACTIVE;
 pub use context::{Brought, ContextRequest, Contradiction, SmallerContext, SmallerPassage};
 pub use corpus::Agreement;
 pub use error::EngineError;

@@ -147,15 +147,6 @@ pub(crate) fn citations(answer: &inside::Answer) -> Vec<Citation> {
     answer.citations.iter().filter_map(cite).collect()
 }
 
-/// The name of an answerer: a model's own, `extractive`, or `passages` where nobody writes.
-pub(crate) fn answerer_name(answerer: &inside::Answerer) -> &str {
-    match answerer {
-        inside::Answerer::Passages => "passages",
-        inside::Answerer::Extractive => "extractive",
-        inside::Answerer::Model(name) => name,
-    }
-}
-
 /// A point in time, in the form of RFC 3339.
 pub(crate) fn rfc3339(at: inside::Timestamp) -> String {
     let nanos = i128::from(at.0) * 1_000_000;

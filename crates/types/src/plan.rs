@@ -41,6 +41,20 @@ pub enum Answerer {
     Model(String),
 }
 
+impl Answerer {
+    /// The name of quotation, which no model has.
+    pub const EXTRACTIVE: &str = "extractive";
+
+    /// Its name: a model's own, `extractive`, or `passages` where nobody writes.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Passages => "passages",
+            Self::Extractive => Self::EXTRACTIVE,
+            Self::Model(name) => name,
+        }
+    }
+}
+
 /// How a language model is to write, where the caller does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {

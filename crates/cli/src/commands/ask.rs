@@ -57,8 +57,8 @@ pub(crate) fn run(
     depth: Option<usize>,
 ) -> Result<()> {
     let engine = parts::engine(&context.config)?;
-    let answerer =
-        model.map(|name| if name == "extractive" { Answerer::Extractive } else { Answerer::Model(name) });
+    let answerer = model
+        .map(|name| if name == Answerer::EXTRACTIVE { Answerer::Extractive } else { Answerer::Model(name) });
     let pinned = Pinned { strategy: strategy.map(Strategy::new), answerer, depth, fresh: false };
     let (decision, answer) = runtime()?.block_on(async {
         let sampling = Sampling { whole: context.json, ..Sampling::default() };

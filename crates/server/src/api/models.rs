@@ -12,8 +12,6 @@ use crate::error::{ApiError, Code, ErrorBody};
 
 /// The name under which the planner decides everything.
 pub(super) const PLANNER: &str = "burnish";
-/// `burnish/extractive` answers by quotation, whatever models there are.
-const EXTRACTIVE: &str = "extractive";
 const ENCODER: &str = "encoder";
 
 /// The models that a request may name.
@@ -82,7 +80,7 @@ fn all(engine: &Engine) -> Vec<Model> {
 /// The names of ours that answer questions.
 fn answering(engine: &Engine) -> Vec<String> {
     let strategies = engine.strategies();
-    let pinned = strategies.iter().map(Strategy::as_str).chain([EXTRACTIVE]);
+    let pinned = strategies.iter().map(Strategy::as_str).chain([Answerer::EXTRACTIVE]);
     std::iter::once(PLANNER.to_owned()).chain(pinned.map(|name| format!("{PLANNER}/{name}"))).collect()
 }
 
@@ -92,7 +90,8 @@ pub(crate) fn pinned(engine: &Engine, model: &str) -> Result<Pinned, ApiError> {
         return Ok(Pinned::default());
     }
     if let Some(name) = model.strip_prefix("burnish/") {
-        if name == EXTRACTIVE {
+        // By quotation, whatever models there are.
+        if name == Answerer::EXTRACTIVE {
             return Ok(Pinned { answerer: Some(Answerer::Extractive), ..Pinned::default() });
         }
         match engine.strategy(name) {

@@ -7,7 +7,7 @@ use burnish_types::{
 };
 use serde::Serialize;
 
-use crate::wire::{answerer_name, rfc3339};
+use crate::wire::rfc3339;
 
 /// An answer with its decision and outcomes.
 #[derive(Serialize)]
@@ -143,9 +143,7 @@ impl AnswerView {
                 Some(spared) => format!("{} {spared}", sentence(&decision.reason)),
                 None => sentence(&decision.reason),
             },
-            answerer: choice
-                .map(|choice| answerer_name(&choice.plan.answerer).to_owned())
-                .unwrap_or_default(),
+            answerer: choice.map(|choice| choice.plan.answerer.name().to_owned()).unwrap_or_default(),
             candidates: candidates.collect(),
             timings: answer.map(timings).unwrap_or_default(),
             tokens: answer.and_then(tokens),
@@ -167,7 +165,7 @@ fn differing(decision: &Decision) -> Vec<fn(&Plan) -> String> {
     let others: [fn(&Plan) -> String; 3] = [
         |plan| format!("{} passages", plan.depth),
         |plan| format!("{:.0} % left out", 100.0 * plan.reduction),
-        |plan| answerer_name(&plan.answerer).to_owned(),
+        |plan| plan.answerer.name().to_owned(),
     ];
     let mut parts: Vec<fn(&Plan) -> String> = vec![|plan| plan.strategy.to_string()];
     parts.extend(others.into_iter().filter(|part| {

@@ -7,7 +7,7 @@ use burnish_types as inside;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{answerer_name, dollars, rfc3339};
+use super::{dollars, rfc3339};
 
 /// What is done for a question.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -37,7 +37,7 @@ impl From<&inside::Plan> for Plan {
             depth: plan.depth,
             context_tokens: plan.context_tokens,
             reduction: plan.reduction,
-            answerer: answerer_name(&plan.answerer).to_owned(),
+            answerer: plan.answerer.name().to_owned(),
             max_tokens: plan.parameters.map(|parameters| parameters.max_tokens),
             temperature: plan.parameters.map(|parameters| parameters.temperature),
         }

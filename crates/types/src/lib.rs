@@ -14,6 +14,7 @@ mod money;
 mod outcome;
 mod period;
 mod plan;
+mod prompt;
 mod purse;
 mod query;
 mod store;
@@ -42,6 +43,7 @@ pub use period::Period;
 pub use plan::{
     Answerer, CacheChoice, CacheKind, Candidate, Decision, Parameters, Plan, Prediction, Sketch, Strategy,
 };
+pub use prompt::{AnswerFormat, Assignment, Characteristics, PromptPlan, Prompted};
 pub use purse::{Purse, Reservation, SharedPurse};
 pub use query::{Query, QueryFeatures, UserContext};
 pub use store::{ChangeSet, LoggedOutcome, Recorded, Store, StoreError, StoredDecision, Totals};

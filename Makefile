@@ -40,9 +40,9 @@ unit: model
 	cargo test --workspace --quiet
 
 e2e: prepare model
-	cargo build --package burnish --quiet
+	cargo build --package burnish --package burnish-test-provider --quiet
 	scripts/test-measures $(TARGET)/debug/burnish $(VENV)/bin/python
-	scripts/test-e2e $(TARGET)/debug/burnish $(VENV)/bin/python
+	scripts/test-e2e $(TARGET)/debug/burnish $(VENV)/bin/python $(TARGET)/debug/burnish-test-provider
 
 deny: prepare
 	scripts/check-dependencies $(TOOLS)

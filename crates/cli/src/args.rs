@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     BenchServeArgs, BenchSoakArgs, ChoiceArgs, ClicksArgs, DriftArgs, EvalBatchArgs, EvalCacheArgs,
-    EvalContextArgs, EvalJointArgs, EvalRelatedArgs, EvalSelectiveArgs, RelatedArgs,
+    EvalContextArgs, EvalJointArgs, EvalPrompts, EvalRelatedArgs, EvalSelectiveArgs, ExperimentsArgs,
+    PromptsArgs, RelatedArgs,
 };
 
 /// An adaptive RAG engine: answers from your documents, and learns from every outcome.
@@ -72,6 +73,10 @@ pub(crate) enum Command {
     },
     /// Find passages like a passage or a document, or like what a person found good.
     Related(RelatedArgs),
+    /// What language models are told: look at templates, check and write them, put versions into use.
+    Prompts(PromptsArgs),
+    /// Try versions of templates on a share of the requests of a running server.
+    Experiments(ExperimentsArgs),
     /// Serve the page and the HTTP API.
     Serve {
         /// The address to listen on.
@@ -163,6 +168,9 @@ pub(crate) enum Eval {
     Drift(DriftArgs),
     /// Simulated comparisons of a challenger with a champion, against a test that looks once.
     Promotion(Promotion),
+    /// Experiments with prompts, credit to their blocks, and searches for better ones, on simulated outcomes.
+    #[command(subcommand)]
+    Prompts(EvalPrompts),
     /// A policy's click rate from another policy's log, in the files of the Open Bandit data set.
     Offpolicy {
         /// The folder of the log to estimate from, such as random/men.
@@ -343,6 +351,11 @@ pub(crate) enum Bench {
         /// How long the long history is; the short one is a hundredth of it.
         #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..))]
         outcomes: u64,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// A prompt: telling what the question is like, rendering, and looking a passage over.
+    Prompt {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },

@@ -4,6 +4,7 @@ mod ask;
 mod bench;
 mod bench_cache;
 mod bench_decide;
+mod bench_prompt;
 mod bench_search;
 mod bench_serve;
 mod bench_soak;
@@ -17,12 +18,14 @@ mod eval_joint;
 mod eval_offpolicy;
 mod eval_outcomes;
 mod eval_promotion;
+mod eval_prompts;
 mod eval_selective;
 mod ingest;
 mod learn;
 mod learn_log;
 mod load;
 mod programs;
+mod prompts;
 mod related;
 mod replay;
 mod serve;
@@ -43,7 +46,9 @@ pub(crate) use eval_clicks::ClicksArgs;
 pub(crate) use eval_context::EvalContextArgs;
 pub(crate) use eval_joint::EvalJointArgs;
 pub(crate) use eval_outcomes::{ChoiceArgs, DriftArgs};
+pub(crate) use eval_prompts::EvalPrompts;
 pub(crate) use eval_selective::EvalSelectiveArgs;
+pub(crate) use prompts::{ExperimentsArgs, PromptsArgs};
 pub(crate) use related::{EvalRelatedArgs, RelatedArgs};
 
 /// What every command is given.
@@ -72,6 +77,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
             ask::run(&context, &query, strategy, model, top_k.map(usize::from))
         }
         Command::Related(args) => related::run(&context, args),
+        Command::Prompts(args) => prompts::prompts(&context, args),
+        Command::Experiments(args) => prompts::experiments(&context, args),
         Command::Serve { .. } => serve::run(&context),
         Command::Check => check(&context),
         Command::Eval(Eval::Retrieval { dataset, split, strategy, conditions, top_k, run, table, seed }) => {
@@ -115,11 +122,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let propensities = if as_logged { Propensities::Logged } else { Propensities::Mean };
             eval_offpolicy::run(&context, &log, &target, propensities, seed)
         }
+        Command::Eval(Eval::Prompts(command)) => eval_prompts::run(&context, command),
         Command::Eval(Eval::Promotion(promotion)) => eval_promotion::run(&context, &promotion.simulation()),
         Command::Bench(Bench::Embed { passages, peer, rounds }) => {
             bench::embed(&context, passages, peer.as_deref(), rounds)
         }
         Command::Bench(Bench::Decide { outcomes, seed }) => bench_decide::run(&context, outcomes, seed),
+        Command::Bench(Bench::Prompt { seed }) => bench_prompt::run(&context, seed),
         Command::Bench(Bench::Cache { entries, lookups, seed }) => {
             bench_cache::run(&context, entries, lookups, seed)
         }

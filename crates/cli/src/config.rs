@@ -2,6 +2,7 @@
 
 mod budgets;
 mod models;
+mod prompts;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use burnish_engine::{
     PlannerSettings, SelectiveSettings,
 };
 use burnish_ingest::{Chunking, Limits};
+use burnish_learning::router::RouterSettings;
 use burnish_llm::ModelSettings;
 use burnish_server::ServerSettings;
 use burnish_types::{Answerer, Money};
@@ -57,6 +59,7 @@ struct Raw {
     batch: RawBatch,
     cache: RawCache,
     selective: RawSelective,
+    prompts: prompts::RawPrompts,
     chunking: RawChunking,
     limits: RawLimits,
     #[serde(default)]
@@ -101,6 +104,10 @@ struct RawPlanner {
     models: Vec<String>,
     depths: Vec<usize>,
     reductions: Vec<f64>,
+    templates: Vec<String>,
+    template_price: f64,
+    template_loss: f64,
+    operations: Vec<String>,
     policy: String,
     half_life_days: f64,
 }
@@ -376,6 +383,8 @@ fn validate(raw: Raw) -> Result<Config> {
         format!("server.listen: `{}` is not an address such as 127.0.0.1:8080", server.listen)
     })?;
     within("planner.half_life_days", planner.half_life_days, 0.0, 36_500.0)?;
+    within("planner.template_price", planner.template_price, 0.0, 100.0)?;
+    within("planner.template_loss", planner.template_loss, 0.0001, 0.5)?;
     check_planner(&planner)?;
     within("answer.smallest_support", f64::from(answer.smallest_support), 0.0, 1.0)?;
     within("cache.delta", cache.delta, 0.0001, 0.5)?;
@@ -420,8 +429,11 @@ fn validate(raw: Raw) -> Result<Config> {
     }
     let models = validate_models(raw.models)?;
     check_models(&planner, &models)?;
+    let prompts = prompts::validate(raw.prompts)?;
+    burnish_engine::check_templates(&planner.templates, &planner.operations, prompts.directory.as_deref())?;
     let engine = EngineSettings {
         budgets: budgets::validate(raw.budgets, &models)?,
+        prompts,
         data: store.data,
         planner: PlannerSettings {
             strategies: planner.strategies,
@@ -429,6 +441,9 @@ fn validate(raw: Raw) -> Result<Config> {
             models: planner.models,
             depths: planner.depths,
             reductions: planner.reductions,
+            templates: planner.templates,
+            router: RouterSettings { price: planner.template_price, loss: planner.template_loss },
+            operations: planner.operations,
             policy: planner.policy,
             half_life_days: Some(planner.half_life_days).filter(|days| *days > 0.0),
         },

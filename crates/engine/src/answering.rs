@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, BoxStream, Citation, Decision, Evidence, Judgement, LanguageModel,
-    ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Parameters, Query, Recorded, SelectiveChoice,
-    SharedPurse, Spending, Stage, StageTiming, Usage,
+    Answer, AnswerOrigin, Answerer, BoxStream, Characteristics, Citation, Decision, Evidence, Judgement,
+    LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, Outcome, Parameters, PromptPlan,
+    Prompted, Query, Recorded, SelectiveChoice, SharedPurse, Spending, Stage, StageTiming, Usage,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::combinations::input_tokens;
 use crate::expenses::Use;
 use crate::extractive::Quotation;
 use crate::pipeline::{Retrieved, timing};
+use crate::prompts::Form;
 use crate::selective::Comparison;
 use crate::support::support;
 use crate::writing::{Spent, Vain, stand_in};
@@ -87,6 +88,8 @@ pub(crate) struct Ending {
     /// What the cache keeps of it.
     pending: Option<Box<Pending>>,
     selective: Option<SelectiveChoice>,
+    /// What the model was told.
+    prompted: Option<Prompted>,
     /// What it is to be compared with.
     comparison: Option<Box<Comparison>>,
 }
@@ -125,6 +128,7 @@ impl Ending {
             started: Instant::now(),
             pending,
             selective,
+            prompted: None,
             comparison,
         }
     }
@@ -154,6 +158,8 @@ struct Begun {
     words: ModelStream,
     /// The places of the passages that it was shown.
     shown: Vec<usize>,
+    /// What it was told.
+    prompted: Option<Prompted>,
     /// Why it was not shown all that was planned, where it was not.
     degraded: Option<String>,
 }
@@ -161,6 +167,10 @@ struct Begun {
 /// What a model is shown.
 #[derive(Clone, Copy)]
 struct Shown<'a> {
+    /// How it is told what to do with it.
+    prompt: Option<&'a PromptPlan>,
+    /// What the question is like.
+    characteristics: &'a Characteristics,
     evidence: &'a [Evidence],
     /// The most tokens of it.
     context_tokens: u32,
@@ -201,6 +211,8 @@ impl Engine {
         let context_tokens = plan.map_or(0, |plan| plan.context_tokens);
         let suggested = plan.and_then(|plan| plan.parameters);
         let reduction = plan.map_or(0.0, |plan| plan.reduction);
+        let prompt = plan.and_then(|plan| plan.prompt.clone());
+        let characteristics = retrieved.characteristics.clone();
         let purse = retrieved.purse.clone();
         let mut ending = Ending::new(self, retrieved, pending);
         let consulted = ending.consulted;
@@ -210,12 +222,13 @@ impl Engine {
             || names.iter().any(|name| sampling.passthrough.contains_key(*name));
         let events = match self.model_of(&answerer) {
             Some(model) if !evidence.is_empty() || !consulted => {
-                let shown = Shown { evidence: &evidence, context_tokens, reduction };
+                let (prompt, characteristics) = (prompt.as_ref(), &characteristics);
+                let shown = Shown { prompt, characteristics, evidence: &evidence, context_tokens, reduction };
                 let passages = consulted.then_some(shown);
                 match self.begin(model.as_ref(), &asked, passages, sampling, Means { suggested, purse }).await
                 {
-                    Ok(Begun { words, shown, degraded }) => {
-                        ending.shown = shown;
+                    Ok(Begun { words, shown, prompted, degraded }) => {
+                        (ending.shown, ending.prompted) = (shown, prompted);
                         modelled(ending, model.name().to_owned(), words, degraded)
                     }
                     // Whoever asks can do something about these, and is told so.
@@ -263,13 +276,23 @@ impl Engine {
         let mut budget = passages.map_or(0, |passages| passages.context_tokens);
         let mut halvings = 0;
         let mut earlier = Vec::new();
+        let form = Form::of(&sampling.passthrough);
         loop {
             let context = passages.map(|Shown { evidence, reduction, .. }| {
                 self.context(&asked.text, evidence, budget, reduction)
             });
-            let messages = match &context {
-                Some(context) => prompt::messages(asked, context),
-                None => prompt::conversation(asked),
+            let (messages, prompted) = match (&context, passages) {
+                (Some(context), Some(Shown { prompt, characteristics, .. })) => {
+                    let told = self.told(asked, prompt, characteristics.clone(), context, &form);
+                    let told = told.map_err(|error| {
+                        tracing::error!(%error, "a prompt cannot be made");
+                        let (model, reason) =
+                            (model.name().to_owned(), "its prompt cannot be made".to_owned());
+                        Vain { error: ModelError::Unsupported { model, reason }, tries: earlier.clone() }
+                    })?;
+                    (told.messages, Some(told.prompted))
+                }
+                _ => (prompt::conversation(asked), None),
             };
             let (tokens, original) =
                 context.as_ref().map_or((0, 0), |context| (context.tokens, context.original));
@@ -308,7 +331,7 @@ impl Engine {
                         )
                     });
                     let shown = context.map(|context| context.places()).unwrap_or_default();
-                    return Ok(Begun { words, shown, degraded });
+                    return Ok(Begun { words, shown, prompted, degraded });
                 }
             }
         }
@@ -329,7 +352,11 @@ impl Engine {
         }
         let generating = answer.timings.iter().filter(|timing| timing.stage == Stage::Generate);
         let passages = if consulted { plan.depth } else { 0 };
-        let expected = input_tokens(passages, plan.reduction, plan.context_tokens, chars);
+        let own = answer.prompted.as_ref().map(|prompted| f64::from(prompted.tokens));
+        let expected = input_tokens(own, passages, plan.reduction, plan.context_tokens, chars);
+        if let Some(prompt) = &plan.prompt {
+            self.learned.observe_prompt(prompt, name, usage.output_tokens as f64);
+        }
         let used = Use {
             latency_ms: generating.map(|timing| timing.ms).sum(),
             input_ratio: usage.input_tokens as f64 / expected,
@@ -536,7 +563,9 @@ pub(crate) async fn finish(ending: Ending, written: Written) -> Result<AnswerEve
         engine.compare(*comparison, &decision, &answer);
     }
     let wrote = decision.choice().is_some_and(|choice| matches!(choice.plan.answerer, Answerer::Model(_)));
-    if let Some(pending) = pending.filter(|_| wrote) {
+    // What is only tried is not kept for others.
+    let tried = decision.experiment.as_ref().is_some_and(|assigned| assigned.challenger);
+    if let Some(pending) = pending.filter(|_| wrote && !tried) {
         engine.keep(*pending, decision.id, &answer, consulted);
     }
     Ok(AnswerEvent::Done(Box::new(answer)))
@@ -588,6 +617,7 @@ fn close(ending: Ending, written: Written) -> Closed {
         finish_reason: written.finish_reason,
         origin: written.origin,
         selective,
+        prompted: ending.prompted,
         at: engine.clock.now(),
     };
     Closed { engine, decision, recorded, pending, comparison, answer }

@@ -284,9 +284,11 @@ impl Caching {
         models: &[&dyn LanguageModel],
         pinned: &Pinned,
         sampling: &Sampling,
+        prompts: blake3::Hash,
     ) -> Scope {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.prompts.as_bytes());
+        hasher.update(prompts.as_bytes());
         let user = &query.user;
         // Every part has its length before it, so that no two scopes read the same.
         let mut part = |text: String| {
@@ -384,7 +386,7 @@ impl Engine {
         }
         let answerer = Answerer::Model(models[0].name().to_owned());
         let generation = Generation(self.caching.generation.load(Ordering::SeqCst));
-        let scope = self.caching.scope(query, &models, pinned, sampling);
+        let scope = self.caching.scope(query, &models, pinned, sampling, self.prompts.shelf().fingerprint());
         let pending = Box::new(Pending {
             key: key(&scope, &query.text, generation),
             scope,
@@ -508,6 +510,7 @@ impl Engine {
             reduction: 0.0,
             answerer,
             parameters: None,
+            prompt: None,
         };
         let took = timing(Stage::Plan, started);
         let prediction = Prediction {
@@ -544,6 +547,7 @@ impl Engine {
             reason,
             charge: 0.0,
             cache: Some(choice),
+            experiment: None,
         };
         let recorded = self.store.record_decision(decision.clone());
         answer.timings = vec![took];

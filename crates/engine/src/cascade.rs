@@ -204,7 +204,7 @@ mod tests {
         let models: [Arc<dyn LanguageModel>; 2] =
             [Arc::new(Says("small", first)), Arc::new(Says("large", second))];
         let cascade = Cascade::new("small > large", &models).unwrap();
-        let content = prompt::INSTRUCTIONS.to_owned();
+        let content = "Cite passages by their numbers, such as [1].".to_owned();
         let messages = vec![Message { role: Role::System, content }];
         let request = ModelRequest { messages, ..ModelRequest::default() };
         let mut stream = cascade.stream(request).await.map_err(|_| 0_usize)?;

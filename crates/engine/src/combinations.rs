@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use burnish_learning::FeatureVector;
 use burnish_learning::joint::{Admitted, Combination, Part, Space};
-use burnish_types::{Answerer, LanguageModel, Money, Plan, Price, Strategy};
+use burnish_types::{Answerer, LanguageModel, Money, Plan, Price, PromptPlan, Strategy};
 
 use crate::expenses::{Expense, Expenses, Use};
+use crate::prompts::Possible;
 use crate::sketches::Sketches;
 use crate::{EngineError, PlannerSettings};
 
-/// Tokens of a prompt beside question and passages.
+/// Tokens of a prompt beside question and passages, where it is not known.
 const PROMPT_TOKENS: f64 = 200.0;
 /// Characters of a token, about.
 const TOKEN_CHARS: f64 = 4.0;
@@ -37,6 +38,8 @@ pub(crate) struct Asked {
     pub(crate) given: Option<Given>,
     /// Whether money is counted, so that what has no known price can't be taken. Else it is taken to cost nothing.
     pub(crate) counts_money: bool,
+    /// What a model that is shown passages may be told.
+    pub(crate) prompts: Possible,
 }
 
 /// A prompt that the caller makes.
@@ -59,9 +62,22 @@ pub(crate) struct Combinations {
     depths: Vec<Option<usize>>,
     reductions: Vec<f64>,
     answerers: Vec<Answerer>,
+    /// On prompts; each with it and without.
+    operations: Vec<String>,
     /// All that are configured.
     models: Vec<Arc<dyn LanguageModel>>,
     space: Space,
+}
+
+/// The first part that is an operation on the prompt.
+const OPERATIONS_FROM: usize = 4;
+
+/// What a prompt takes.
+struct PromptTerms {
+    /// About how many tokens its own words are, where that is known.
+    tokens: Option<f64>,
+    /// How long answers to it are, beside those to all prompts.
+    output_ratio: f64,
 }
 
 /// A prompt's tokens.
@@ -74,11 +90,13 @@ enum Tokens {
 }
 
 impl Asked {
-    /// Of a prompt with so many passages.
-    fn tokens(&self, passages: usize, reduction: f64) -> Tokens {
+    /// Of a prompt with so many passages, whose own words are `prompt` tokens, where that is known.
+    fn tokens(&self, prompt: Option<f64>, passages: usize, reduction: f64) -> Tokens {
         match self.given.as_ref().and_then(|given| given.input_tokens) {
             Some(known) => Tokens::Known(known as f64),
-            None => Tokens::Guessed(input_tokens(passages, reduction, self.context_tokens, self.chars)),
+            None => {
+                Tokens::Guessed(input_tokens(prompt, passages, reduction, self.context_tokens, self.chars))
+            }
         }
     }
 }
@@ -90,6 +108,7 @@ impl Combinations {
         settings: &PlannerSettings,
         context_reduction: f64,
         models: &[Arc<dyn LanguageModel>],
+        operations: &[String],
     ) -> Result<Self, EngineError> {
         let answerers = answerers(&settings.models, models)?;
         let chosen_from = strategies.len();
@@ -108,11 +127,17 @@ impl Combinations {
             [] => vec![context_reduction],
             reductions => each_once(reductions.iter().copied()),
         };
-        let count = strategies.len() * depths.len() * reductions.len() * answerers.len();
+        let operations = each_once(operations.iter().cloned());
+        let prompts = u32::try_from(operations.len())
+            .ok()
+            .and_then(|operations| 2_usize.checked_pow(operations))
+            .unwrap_or(usize::MAX);
+        let count =
+            (strategies.len() * depths.len() * reductions.len() * answerers.len()).saturating_mul(prompts);
         if count > MOST_COMBINATIONS {
             return Err(EngineError::InvalidSetting(format!(
-                "planner: the strategies, depths, reductions and models make {count} combinations; at most \
-                 {MOST_COMBINATIONS} are chosen from: name fewer"
+                "planner: the strategies, depths, reductions, models and operations make {count} \
+                 combinations; at most {MOST_COMBINATIONS} are chosen from: name fewer"
             )));
         }
         let numbers: Vec<usize> = (1..FeatureVector::LENGTH).collect();
@@ -127,7 +152,8 @@ impl Combinations {
         let depth_names = depths
             .iter()
             .map(|depth| depth.map_or("as asked".to_owned(), |depth| format!("{depth} passages")));
-        let space = Space::new(vec![
+        let about = || (1..Sketches::WIDTH).collect::<Vec<usize>>();
+        let mut parts = vec![
             part("strategy", strategies.iter().map(Strategy::to_string).collect(), Vec::new(), Vec::new()),
             part(
                 "depth",
@@ -146,9 +172,15 @@ impl Combinations {
                 answerers.iter().map(|answerer| answerer.name().to_owned()).collect(),
                 Vec::new(),
                 // Which one answers best hangs on what is asked, too.
-                (1..Sketches::WIDTH).collect(),
+                about(),
             ),
-        ]);
+        ];
+        parts.extend(
+            operations
+                .iter()
+                .map(|name| part(name, vec![format!("no {name}"), name.clone()], Vec::new(), about())),
+        );
+        let space = Space::new(parts);
         Ok(Self {
             strategies,
             chosen_from,
@@ -156,6 +188,7 @@ impl Combinations {
             depths,
             reductions,
             answerers,
+            operations,
             models: models.to_vec(),
             space,
         })
@@ -204,7 +237,12 @@ impl Combinations {
         let answerers: Vec<u16> =
             may.iter().map(|answerer| place(&self.answerers, answerer).unwrap_or_default()).collect();
         let answerers = (!answerers.is_empty()).then_some(answerers);
-        vec![Some(first.map(|option| option as u16).collect()), depth, reduction, answerers]
+        // Nothing is told where nobody writes, or not for us.
+        let untold = || (unread || asked.given.is_some()).then(|| vec![0]);
+        let mut admitted =
+            vec![Some(first.map(|option| option as u16).collect()), depth, reduction, answerers];
+        admitted.resize_with(self.space.parts().len(), untold);
+        admitted
     }
 
     /// The combination that a plan is; none where something of it is not among the options.
@@ -213,43 +251,58 @@ impl Combinations {
             [None] => 0,
             depths => place(depths, &Some(plan.depth))?,
         };
-        Some(vec![
+        let mut combination = vec![
             place(&self.strategies, &plan.strategy)?,
             depth,
             place(&self.reductions, &plan.reduction)?,
             place(&self.answerers, &plan.answerer)?,
-        ])
+        ];
+        let has = |name| plan.prompt.as_ref().is_some_and(|prompt| prompt.operations.contains(name));
+        combination.extend(self.operations.iter().map(|name| u16::from(has(name))));
+        Some(combination)
     }
 
     /// The plan of a combination, without parameters.
     pub(crate) fn plan(&self, combination: &[u16], asked: &Asked) -> Plan {
-        let [strategy, depth, reduction, answerer] =
-            std::array::from_fn(|part| combination.get(part).copied().map(usize::from).unwrap_or_default());
+        let option = |part: usize| combination.get(part).copied().map(usize::from).unwrap_or_default();
+        let [strategy, depth, reduction, answerer] = std::array::from_fn(option);
+        let answerer = asked.answerer.clone().unwrap_or_else(|| self.answerers[answerer].clone());
+        let told = self.reads[strategy] && matches!(answerer, Answerer::Model(_));
+        let prompt = self.prompt(combination, asked);
         Plan {
             strategy: self.strategies[strategy].clone(),
             depth: self.depth(depth, asked),
             context_tokens: asked.context_tokens,
             reduction: self.reductions[reduction],
-            answerer: asked.answerer.clone().unwrap_or_else(|| self.answerers[answerer].clone()),
+            answerer,
             parameters: None,
+            prompt: prompt.filter(|_| told).map(|(prompt, _)| prompt),
         }
     }
 
     /// What each combination is expected to take, in the order of their places: US dollars, infinitely many where money is counted
     /// and no price is known, and milliseconds.
     pub(crate) fn terms(&self, asked: &Asked, expenses: &Expenses) -> (Vec<f64>, Vec<f64>) {
+        let prompts = self.prompts(asked, expenses);
         // With passages and without.
         let [without, with] = [false, true].map(|reads| {
             let mut answering = Vec::new();
             for depth in 0..self.depths.len() {
                 for reduction in &self.reductions {
                     let passages = if reads { self.depth(depth, asked) } else { 0 };
-                    let tokens = asked.tokens(passages, *reduction);
-                    let answerer = |known: &Answerer| {
+                    for known in &self.answerers {
                         let answerer = asked.answerer.as_ref().unwrap_or(known);
-                        self.answering(answerer, tokens, asked.counts_money, expenses)
-                    };
-                    answering.extend(self.answerers.iter().map(answerer));
+                        answering.extend(prompts.iter().map(|prompt| {
+                            let tokens = asked.tokens(prompt.tokens, passages, *reduction);
+                            self.answering(
+                                answerer,
+                                tokens,
+                                prompt.output_ratio,
+                                asked.counts_money,
+                                expenses,
+                            )
+                        }));
+                    }
                 }
             }
             answering
@@ -268,19 +321,47 @@ impl Combinations {
     pub(crate) fn expense(&self, plan: &Plan, asked: &Asked, expenses: &Expenses) -> Expense {
         let known = place(&self.strategies, &plan.strategy).map(usize::from);
         let reads = known.is_none_or(|place| self.reads[place]);
-        let tokens = asked.tokens(if reads { plan.depth } else { 0 }, plan.reduction);
+        let prompt = self.of(plan).and_then(|combination| self.prompt(&combination, asked));
+        let output_ratio = plan.prompt.as_ref().map_or(1.0, |prompt| expenses.of_prompt(prompt));
+        let own = prompt.map(|(_, tokens)| tokens);
+        let tokens = asked.tokens(own, if reads { plan.depth } else { 0 }, plan.reduction);
         let finding = expenses.of(&plan.strategy);
-        let answering = self.answering(&plan.answerer, tokens, asked.counts_money, expenses);
+        let answering = self.answering(&plan.answerer, tokens, output_ratio, asked.counts_money, expenses);
         Expense {
             latency_ms: finding.latency_ms + answering.latency_ms,
             cost_usd: finding.cost_usd + answering.cost_usd,
         }
     }
 
+    /// The prompt of a combination, and about how many tokens its own words are.
+    fn prompt(&self, combination: &[u16], asked: &Asked) -> Option<(PromptPlan, f64)> {
+        asked
+            .prompts
+            .prompt(|place| combination.get(OPERATIONS_FROM + place).is_some_and(|option| *option > 0))
+    }
+
+    /// What each prompt takes, in the order of places.
+    fn prompts(&self, asked: &Asked, expenses: &Expenses) -> Vec<PromptTerms> {
+        let last = self.operations.len();
+        (0..1_usize << last)
+            .map(|kind| {
+                // The last operation changes fastest.
+                let has = |place: usize| kind >> (last - 1 - place) & 1 == 1;
+                match asked.prompts.prompt(has) {
+                    Some((prompt, tokens)) => {
+                        PromptTerms { tokens: Some(tokens), output_ratio: expenses.of_prompt(&prompt) }
+                    }
+                    None => PromptTerms { tokens: None, output_ratio: 1.0 },
+                }
+            })
+            .collect()
+    }
+
     fn answering(
         &self,
         answerer: &Answerer,
         tokens: Tokens,
+        output_ratio: f64,
         counts_money: bool,
         expenses: &Expenses,
     ) -> Expense {
@@ -293,7 +374,7 @@ impl Combinations {
                 Tokens::Known(tokens) => tokens,
                 Tokens::Guessed(tokens) => tokens * input_ratio,
             };
-            usd(input_tokens, price.input) + usd(output_tokens, price.output)
+            usd(input_tokens, price.input) + usd(output_tokens * output_ratio, price.output)
         };
         let unknown = if counts_money { f64::INFINITY } else { 0.0 };
         Expense { latency_ms, cost_usd: price.map_or(unknown, cost) }
@@ -305,10 +386,16 @@ impl Combinations {
     }
 }
 
-/// Tokens of a prompt, about.
-pub(crate) fn input_tokens(depth: usize, reduction: f64, context_tokens: u32, chars: usize) -> f64 {
+/// Tokens of a prompt, about, of which `own` are its own words.
+pub(crate) fn input_tokens(
+    own: Option<f64>,
+    depth: usize,
+    reduction: f64,
+    context_tokens: u32,
+    chars: usize,
+) -> f64 {
     let passages = (PASSAGE_TOKENS * depth as f64).min(f64::from(context_tokens));
-    PROMPT_TOKENS + chars as f64 / TOKEN_CHARS + passages * (1.0 - reduction)
+    own.unwrap_or(PROMPT_TOKENS) + chars as f64 / TOKEN_CHARS + passages * (1.0 - reduction)
 }
 
 fn each_once<T: PartialEq>(options: impl Iterator<Item = T>) -> Vec<T> {

@@ -8,8 +8,8 @@ use std::time::Instant;
 use burnish_context::{Conflict, Kept, Optimized, Passage, Target, edges_first, optimize};
 use burnish_learning::query_features;
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, Candidate, ChunkId, Decision, Evidence, LexicalIndex, Money, Plan,
-    Prediction, Query, Recorded, RequestId, Stage, Strategy, Usage, VectorIndex, dot,
+    Answer, AnswerOrigin, Answerer, Candidate, ChunkId, Decision, DocumentId, Evidence, LexicalIndex,
+    Location, Money, Plan, Prediction, Query, Recorded, RequestId, Stage, Strategy, Usage, VectorIndex, dot,
 };
 
 use crate::combinations::GIVEN;
@@ -47,6 +47,13 @@ pub(crate) struct Shown<'a> {
     pub(crate) passage: &'a Evidence,
     /// What is left of its text.
     pub(crate) text: Cow<'a, str>,
+}
+
+impl<'a> Shown<'a> {
+    /// All of a passage, by its place in the evidence.
+    pub(crate) fn whole(place: usize, passage: &'a Evidence) -> Self {
+        Self { number: place + 1, passage, text: Cow::Borrowed(&passage.text) }
+    }
 }
 
 impl Context<'_> {
@@ -283,6 +290,7 @@ impl Engine {
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
             selective: None,
+            prompted: None,
             at: self.clock.now(),
         };
         // Under way once called; whoever reads the decision waits for it.
@@ -340,6 +348,25 @@ impl Engine {
         Ok(material)
     }
 
+    /// What was brought, as though it had been found: what is not stored has no chunk.
+    pub(crate) fn brought_as_evidence(&self, request: &ContextRequest) -> Result<Vec<Evidence>, EngineError> {
+        let evidence = |material: Material| {
+            let Material { title, text, score, .. } = material;
+            material.evidence.unwrap_or(Evidence {
+                chunk: ChunkId(0),
+                document: DocumentId(0),
+                document_key: String::new(),
+                title,
+                location: Location::default(),
+                text,
+                score,
+                components: Vec::new(),
+                lifted: None,
+            })
+        };
+        Ok(self.brought(request)?.into_iter().map(evidence).collect())
+    }
+
     fn context_decision(
         &self,
         id: RequestId,
@@ -355,6 +382,7 @@ impl Engine {
             reduction: 1.0 - optimized.optimized as f64 / optimized.original.max(1) as f64,
             answerer: Answerer::Passages,
             parameters: None,
+            prompt: None,
         };
         let prediction = Prediction {
             quality: 1.0,
@@ -377,6 +405,7 @@ impl Engine {
             reason: format!("{} of {} tokens are left", optimized.optimized, optimized.original),
             charge: 0.0,
             cache: None,
+            experiment: None,
         })
     }
 }

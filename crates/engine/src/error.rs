@@ -72,6 +72,41 @@ pub enum EngineError {
         /// What is left.
         free_mib: u64,
     },
+    /// A template that can't be used.
+    #[error("{0}")]
+    InvalidTemplate(String),
+    /// There is no such template.
+    #[error("there is no template `{name}`; there are {}", known.join(", "))]
+    UnknownTemplate {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A template has no such version.
+    #[error(
+        "the template `{template}` has no version `{version}`: `GET /v1/templates/{template}` lists them"
+    )]
+    UnknownVersion {
+        /// The template.
+        template: String,
+        /// What was asked for.
+        version: String,
+    },
+    /// There is no such operation.
+    #[error("there is no operation `{name}`; there are {}", known.join(", "))]
+    UnknownOperation {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// There is no such experiment.
+    #[error("there is no experiment `{0}`: `GET /v1/experiments` lists them")]
+    UnknownExperiment(String),
+    /// What an experiment can't be, or can't be done with one now.
+    #[error("{0}")]
+    InvalidExperiment(String),
     /// Reports that were learned from were taken back meanwhile.
     #[error("reports were taken back while this was learning from them: nothing was kept; try again")]
     TakenBack,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burnish_learning::selection;
-use burnish_types::{Money, Strategy};
+use burnish_types::{Money, PromptPlan, Strategy};
 use serde::{Deserialize, Serialize};
 
 /// A request's expense counts as much as this share of all before it, so that the mean follows the machine.
@@ -12,12 +12,17 @@ const STEP: f64 = 0.05;
 const BELIEVED: Use = Use { latency_ms: 2_000.0, input_ratio: 1.0, output_tokens: 250.0 };
 /// So many times as much as was expected of a prompt is another thing than a prompt.
 const MOST_RATIO: f64 = 20.0;
+/// So many prompts are told apart.
+const MOST_PROMPTS: usize = 1_000;
 
 /// What each strategy and each model takes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Expenses {
     strategies: BTreeMap<Strategy, Expense>,
     models: BTreeMap<String, Use>,
+    /// How long answers to a prompt are, beside those to all prompts, by template and operations.
+    #[serde(default)]
+    prompts: BTreeMap<String, f64>,
 }
 
 /// What something takes.
@@ -59,6 +64,23 @@ impl Expenses {
         self.models.get(name).copied().unwrap_or(BELIEVED)
     }
 
+    /// How long answers to a prompt are, beside those to all.
+    pub(crate) fn of_prompt(&self, prompt: &PromptPlan) -> f64 {
+        self.prompts.get(&key(prompt)).copied().unwrap_or(1.0)
+    }
+
+    /// Takes in how long an answer of a model to a prompt was. To be asked before that moves the model's own mean.
+    pub(crate) fn observe_prompt(&mut self, prompt: &PromptPlan, model: &str, output_tokens: f64) {
+        let ratio = output_tokens / self.of_model(model).output_tokens.max(1.0);
+        if !ratio.is_finite()
+            || self.prompts.len() >= MOST_PROMPTS && !self.prompts.contains_key(&key(prompt))
+        {
+            return;
+        }
+        let mean = self.prompts.entry(key(prompt)).or_insert(1.0);
+        *mean += STEP * (ratio.clamp(MOST_RATIO.recip(), MOST_RATIO) - *mean);
+    }
+
     pub(crate) fn observe(&mut self, strategy: &Strategy, expense: Expense) {
         let mean = self.strategies.entry(strategy.clone()).or_insert(expense);
         mean.latency_ms += STEP * (expense.latency_ms - mean.latency_ms);
@@ -75,6 +97,14 @@ impl Expenses {
         mean.input_ratio += STEP * (used.input_ratio - mean.input_ratio);
         mean.output_tokens += STEP * (used.output_tokens - mean.output_tokens);
     }
+}
+
+/// What prompts are told apart by: what they ask for, and not in which words.
+fn key(prompt: &PromptPlan) -> String {
+    std::iter::once(prompt.template.as_str())
+        .chain(prompt.operations.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join("+")
 }
 
 #[cfg(test)]

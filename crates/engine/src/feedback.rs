@@ -83,6 +83,8 @@ impl Engine {
                 engine.learned.fold_anew(store, engine.embedder.as_ref())?;
                 engine.forget_trees()?;
                 engine.sketches.write(store)?;
+                engine.prompts.fold_anew(store)?;
+                engine.prompts.examples.catch_up(store, engine.embedder.as_ref())?;
             }
             Ok(forgotten)
         })
@@ -94,6 +96,8 @@ impl Engine {
         let (store, embedder) = (self.store.as_ref(), self.embedder.as_ref());
         let heard = self.learned.catch_up(store, embedder, || self.planner.account())?;
         self.planner.hear(heard);
+        self.prompts.catch_up(store)?;
+        self.prompts.examples.catch_up(store, embedder)?;
         self.watch_trees()
     }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use burnish_learning::joint::{Effects, Known as Options};
 use burnish_learning::learner::{DriftEvent, Learner};
 use burnish_learning::policies::Ledger;
+use burnish_learning::router::{Routed, Router};
 use burnish_learning::selection::{self, LABEL_WEIGHT};
 use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony};
 use burnish_types::{
-    ChunkId, Embedder, Embedding, LoggedOutcome, Query, Store, Strategy, Timestamp, UserContext,
+    ChunkId, Embedder, Embedding, LoggedOutcome, PromptPlan, Query, Store, Strategy, Timestamp, UserContext,
 };
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -17,14 +18,17 @@ use serde::{Deserialize, Serialize};
 use crate::combinations::Combinations;
 use crate::expenses::{Expense, Expenses, Use};
 use crate::judged::{is_judgement, settled_before, settled_with};
+use crate::prompts::{Prompts, is_of_prompt};
 use crate::sketches::Sketches;
 use crate::{EngineError, context, planner, plans, related};
 
 /// Names the form of the snapshot; a state of another form is folded anew from the log.
-const SNAPSHOT: &str = "learned-6";
+const SNAPSHOT: &str = "learned-7";
 const FOLD_STEP: usize = 1_000;
 /// Outcomes after which a snapshot is written, which bounds the work of a start after a crash.
 const SNAPSHOT_STEP: u64 = 500;
+/// What a token of a prompt costs, beside one of an answer, as providers usually have it.
+const READ_TOKENS: f64 = 0.25;
 /// Drift events that are remembered.
 const MOST_EVENTS: usize = 100;
 
@@ -33,6 +37,7 @@ pub(crate) struct Learned {
     half_life_days: Option<f64>,
     combinations: Arc<Combinations>,
     sketches: Arc<Sketches>,
+    prompts: Arc<Prompts>,
     fold: RwLock<Fold>,
     expenses: Mutex<Expenses>,
 }
@@ -66,6 +71,8 @@ pub(crate) struct Account {
 struct Snapshot {
     learner: Vec<u8>,
     effects: Vec<u8>,
+    /// Empty where there is none.
+    router: Vec<u8>,
     memory: Vec<u8>,
     expenses: Expenses,
     events: Vec<DriftEvent>,
@@ -94,13 +101,24 @@ struct Fold {
     effects: Effects,
     combinations: Arc<Combinations>,
     sketches: Arc<Sketches>,
+    prompts: Arc<Prompts>,
+    /// What tells which template a question gets, where there are several.
+    router: Option<Router>,
     memory: Memory,
     /// Oldest first.
     events: Vec<DriftEvent>,
 }
 
 impl Fold {
-    fn new(half_life_days: Option<f64>, combinations: &Arc<Combinations>, sketches: &Arc<Sketches>) -> Self {
+    fn new(
+        half_life_days: Option<f64>,
+        combinations: &Arc<Combinations>,
+        sketches: &Arc<Sketches>,
+        prompts: &Arc<Prompts>,
+        dimensions: usize,
+    ) -> Self {
+        let templates = prompts.template_count();
+        let router = prompts.are_routed().then(|| Router::new(templates, dimensions, prompts.router()));
         Self {
             position: 0,
             written: 0,
@@ -108,6 +126,8 @@ impl Fold {
             effects: Effects::new(combinations.space().clone(), Sketches::WIDTH, FeatureVector::LENGTH),
             combinations: Arc::clone(combinations),
             sketches: Arc::clone(sketches),
+            prompts: Arc::clone(prompts),
+            router,
             memory: Memory::default(),
             events: Vec::new(),
         }
@@ -120,7 +140,7 @@ impl Fold {
             .snapshot(SNAPSHOT)?
             .and_then(|(position, bytes)| Some((position, postcard::from_bytes::<Snapshot>(&bytes).ok()?)));
         let Some((position, snapshot)) = snapshot else { return Ok(Start::new(self)) };
-        let Snapshot { learner, effects, memory, events, expenses, account } = snapshot;
+        let Snapshot { learner, effects, router, memory, events, expenses, account } = snapshot;
         let known = || {
             let settings = selection::settings(half_life_days);
             let space = self.combinations.space().clone();
@@ -128,11 +148,16 @@ impl Fold {
                 Learner::from_bytes(settings, selection::prior(), &learner)?,
                 Effects::from_bytes(space, Sketches::WIDTH, FeatureVector::LENGTH, &effects)?,
                 Memory::from_bytes(&memory)?,
+                match &self.router {
+                    Some(new) => Some(new.restored(&router)?),
+                    None => None,
+                },
             ))
         };
         Ok(match known() {
-            Some((learner, effects, memory)) => {
-                let fold = Self { position, written: position, learner, effects, memory, events, ..self };
+            Some((learner, effects, memory, router)) => {
+                let fold =
+                    Self { position, written: position, learner, effects, memory, router, events, ..self };
                 Start { account, expenses, ..Start::new(fold) }
             }
             // What things take is measured, and not in the log; decisions are counted anew.
@@ -148,10 +173,13 @@ impl Fold {
             if log.is_empty() {
                 return Ok(heard);
             }
-            let mut questions = Questions::embedded(&log, embedder)?;
-            for logged in &log {
+            let questions = Questions::embedded(&log, embedder, |logged| self.is_routed(logged).is_some())?;
+            for (logged, embedding) in log.iter().zip(questions.0) {
                 self.learn(logged, &mut heard);
-                if let Some(embedding) = questions.next(logged) {
+                if let (Some(routed), Some(embedding)) = (self.is_routed(logged), &embedding) {
+                    self.learn_routing(routed, logged, embedding);
+                }
+                if let Some(embedding) = embedding.filter(|_| Questions::concerns(logged)) {
                     self.memory.observe(&Shown::of(logged).testimony(logged), &embedding);
                 }
                 self.position = logged.position;
@@ -242,6 +270,29 @@ impl Fold {
         }
     }
 
+    /// The template's place, where a report is the first that says something of an answer by one that might have been another.
+    fn is_routed(&self, logged: &LoggedOutcome) -> Option<usize> {
+        self.router.as_ref()?;
+        let prompted = logged.answer.as_ref()?.prompted.as_ref()?;
+        let place = self.prompts.place_of(&prompted.prompt)?;
+        let first = |settled: Option<Settled>| settled.as_ref().is_some_and(is_judgement);
+        let counts = planner::was_chosen(&logged.decision)
+            && first(settled_with(logged))
+            && !first(settled_before(logged));
+        counts.then_some(place)
+    }
+
+    fn learn_routing(&mut self, template: usize, logged: &LoggedOutcome, embedding: &[f32]) {
+        let (Some(router), Some(answer), Some(settled)) =
+            (&mut self.router, &logged.answer, settled_with(logged))
+        else {
+            return;
+        };
+        let own = answer.prompted.as_ref().map_or(0.0, |prompted| f64::from(prompted.tokens));
+        let tokens = answer.usage.output_tokens as f64 + READ_TOKENS * own;
+        router.observe(template, embedding, settled.quality, tokens);
+    }
+
     fn take_note(&mut self, event: DriftEvent, heard: &mut Heard) {
         tracing::info!(strategy = %event.arm, shift = event.shift, "outcomes have changed: learning anew");
         heard.drifted = true;
@@ -264,6 +315,7 @@ impl Fold {
         let snapshot = Snapshot {
             learner: self.learner.to_bytes(),
             effects: self.effects.to_bytes(),
+            router: self.router.as_ref().map(Router::to_bytes).unwrap_or_default(),
             memory: self.memory.to_bytes(),
             expenses,
             events: self.events.clone(),
@@ -277,26 +329,27 @@ impl Fold {
     }
 }
 
-/// The embeddings of those questions of a part of the log whose outcomes concern passages, made in one go.
-struct Questions {
-    embeddings: std::vec::IntoIter<Embedding>,
-}
+/// The embeddings of those questions of a part of the log that need one, in the order of the log, made in one go.
+struct Questions(Vec<Option<Embedding>>);
 
 impl Questions {
-    fn embedded(log: &[LoggedOutcome], embedder: &dyn Embedder) -> Result<Self, EngineError> {
-        let concerned = log.iter().filter(|logged| Self::concerns(logged));
-        let texts: Vec<&str> = concerned.map(|logged| logged.decision.query.as_str()).collect();
-        Ok(Self { embeddings: embedder.embed(&texts)?.into_iter() })
-    }
-
-    /// The embedding of `logged`'s question, where it is needed. To be asked in the order of the log.
-    fn next(&mut self, logged: &LoggedOutcome) -> Option<Embedding> {
-        if Self::concerns(logged) { self.embeddings.next() } else { None }
+    fn embedded(
+        log: &[LoggedOutcome],
+        embedder: &dyn Embedder,
+        also: impl Fn(&LoggedOutcome) -> bool,
+    ) -> Result<Self, EngineError> {
+        let needed: Vec<bool> = log.iter().map(|logged| Self::concerns(logged) || also(logged)).collect();
+        let concerned = log.iter().zip(&needed).filter(|(_, needed)| **needed);
+        let texts: Vec<&str> = concerned.map(|(logged, _)| logged.decision.query.as_str()).collect();
+        let mut embeddings = embedder.embed(&texts)?.into_iter();
+        Ok(Self(needed.into_iter().map(|needed| if needed { embeddings.next() } else { None }).collect()))
     }
 
     /// What was brought was chosen by somebody else, and says nothing of how passages are found.
     fn concerns(logged: &LoggedOutcome) -> bool {
-        let brought = context::is_of_context(&logged.decision) || plans::is_of_route(&logged.decision);
+        let brought = context::is_of_context(&logged.decision)
+            || plans::is_of_route(&logged.decision)
+            || is_of_prompt(&logged.decision);
         !brought && Shown::of(logged).testimony(logged).concerns_passages()
     }
 }
@@ -347,15 +400,16 @@ impl Learned {
         half_life_days: Option<f64>,
         combinations: Arc<Combinations>,
         sketches: Arc<Sketches>,
+        prompts: Arc<Prompts>,
     ) -> Result<(Self, Account, Heard), EngineError> {
-        let new = Fold::new(half_life_days, &combinations, &sketches);
+        let new = Fold::new(half_life_days, &combinations, &sketches, &prompts, embedder.dimensions());
         let Start { mut fold, account, expenses, before } = new.read(store, half_life_days)?;
         let mut heard = fold.catch_up(store, embedder)?;
         // What can be chosen now and could not be before is as good a reason to explore as a drift.
         heard.drifted |= before.is_some_and(|before| fold.effects.welcome(&before));
         fold.forget_the_gone(store)?;
         let (fold, expenses) = (RwLock::new(fold), Mutex::new(expenses));
-        Ok((Self { half_life_days, combinations, sketches, fold, expenses }, account, heard))
+        Ok((Self { half_life_days, combinations, sketches, prompts, fold, expenses }, account, heard))
     }
 
     /// Folds in what came since, and writes a snapshot where much came.
@@ -377,7 +431,13 @@ impl Learned {
     pub(crate) fn fold_anew(&self, store: &dyn Store, embedder: &dyn Embedder) -> Result<(), EngineError> {
         // Held meanwhile, so that nothing is folded into a state that is about to go.
         let mut fold = self.fold.write();
-        let mut anew = Fold::new(self.half_life_days, &self.combinations, &self.sketches);
+        let mut anew = Fold::new(
+            self.half_life_days,
+            &self.combinations,
+            &self.sketches,
+            &self.prompts,
+            embedder.dimensions(),
+        );
         anew.catch_up(store, embedder)?;
         anew.effects.welcome(&fold.effects.known());
         anew.forget_the_gone(store)?;
@@ -423,6 +483,11 @@ impl Learned {
         self.fold.read().events.clone()
     }
 
+    /// The template for a question of this embedding, where there are several.
+    pub(crate) fn route(&self, embedding: &[f32]) -> Option<Routed> {
+        self.fold.read().router.as_ref().map(|router| router.route(embedding))
+    }
+
     /// Hands what was learned to `look`.
     pub(crate) fn with<T>(&self, look: impl FnOnce(Known<'_>) -> T) -> T {
         let expenses = self.expenses();
@@ -436,6 +501,10 @@ impl Learned {
 
     pub(crate) fn observe_expense(&self, strategy: &Strategy, expense: Expense) {
         self.expenses.lock().observe(strategy, expense);
+    }
+
+    pub(crate) fn observe_prompt(&self, prompt: &PromptPlan, model: &str, output_tokens: f64) {
+        self.expenses.lock().observe_prompt(prompt, model, output_tokens);
     }
 
     pub(crate) fn observe_use(&self, model: &str, used: Use) {

@@ -26,6 +26,7 @@ mod pipeline;
 mod planner;
 mod plans;
 mod prompt;
+mod prompts;
 mod related;
 mod selective;
 mod settings;
@@ -63,11 +64,17 @@ pub use pipeline::Answered;
 pub use planner::Pinned;
 pub use planner::{PINNED, check_policy, strategy_names};
 pub use plans::RouteRequest;
+pub use prompts::{
+    Action, CandidateStanding, Change, ChangeKind, Contender, Draft, Evolution, Experiment, ExperimentState,
+    Finding, Insights, IntervalPoint, Line, NewExperiment, NewVersion, OptimizedPrompt, Origin,
+    PromptRequest, RenderRequest, RenderedPrompt, Rewritten, Sticky, Tally, TallyRow, TemplateStanding,
+    VariationKind, VersionRecord, check_prompts, check_templates,
+};
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use selective::{QuotationJudge, SelectiveStanding, Signs};
 pub use settings::{
     AnswerSettings, BatchSettings, BudgetSettings, CacheSettings, ContextOrder, EngineSettings,
-    ParameterSettings, PlannerSettings, SelectiveSettings, Who,
+    EvolutionSettings, ParameterSettings, PlannerSettings, PromptSettings, SelectiveSettings, Who,
 };
 
 use batch::Gathering;
@@ -77,6 +84,7 @@ use corpus::Corpus;
 use learned::Learned;
 use parameters::Lengths;
 use planner::Planner;
+use prompts::Prompts;
 use selective::Selective;
 use sketches::Sketches;
 use writing::{Metered, ModelWriter};
@@ -107,6 +115,7 @@ pub struct Engine {
     registry: Registry,
     planner: Planner,
     learned: Learned,
+    prompts: Arc<Prompts>,
     sketches: Arc<Sketches>,
     challenger: Challenger,
     /// How often reports were taken back. Held while that is done, and while what was learned from the log is put down, so
@@ -136,8 +145,12 @@ impl Engine {
             writer: metered.as_ref().map(|writer| writer as &dyn Writer),
         };
         let reduction = settings.answer.context_reduction;
-        let planner = Planner::new(&settings.planner, reduction, &registry, means, &models)?;
-        let wanted = planner.combinations().answerers().len() > 1;
+        let prompts =
+            Prompts::open(settings.prompts.clone(), &settings.planner, store.as_ref(), clock.now())?;
+        let prompts = Arc::new(prompts);
+        let operations = prompts.operations();
+        let planner = Planner::new(&settings.planner, reduction, &registry, means, &models, operations)?;
+        let wanted = planner.combinations().answerers().len() > 1 || !prompts.operations().is_empty();
         let sketches = Arc::new(Sketches::read(store.as_ref(), embedder.model(), wanted)?);
         let (learned, account, heard) = Learned::from_log(
             store.as_ref(),
@@ -145,6 +158,7 @@ impl Engine {
             settings.planner.half_life_days,
             Arc::clone(planner.combinations()),
             Arc::clone(&sketches),
+            Arc::clone(&prompts),
         )?;
         planner.resume(account, store.as_ref())?;
         planner.hear(heard);
@@ -169,6 +183,7 @@ impl Engine {
             registry,
             planner,
             learned,
+            prompts,
             sketches,
             challenger,
             taken_back: Mutex::new(0),
@@ -177,6 +192,8 @@ impl Engine {
         });
         // Outcomes may have come, or changed, since the trees were last looked at.
         engine.watch_trees()?;
+        engine.prompts.catch_up(engine.store.as_ref())?;
+        engine.prompts.examples.catch_up(engine.store.as_ref(), engine.embedder.as_ref())?;
         engine.find_directions()?;
         Ok(engine)
     }
@@ -250,6 +267,7 @@ impl Engine {
         self.close_trees()?;
         self.save_cache()?;
         self.lengths.write(self.store.as_ref())?;
+        self.prompts.write(self.store.as_ref())?;
         self.learned.snapshot(self.store.as_ref(), self.planner.account())
     }
 

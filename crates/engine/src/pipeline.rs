@@ -8,9 +8,9 @@ use burnish_retrieval::{
     Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, CacheChoice, ChunkId, Decision, Embedding, Evidence, LanguageModel,
-    LexicalIndex, Lifted, Money, Prediction, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice,
-    SharedPurse, Sketch, Stage, StageTiming, Store, Strategy,
+    Answer, AnswerOrigin, Answerer, CacheChoice, Characteristics, ChunkId, Decision, Embedding, Evidence,
+    LanguageModel, LexicalIndex, Lifted, Money, Prediction, Query, QueryFeatures, Recorded, RequestId,
+    SelectiveChoice, SharedPurse, Sketch, Stage, StageTiming, Store, Strategy,
 };
 
 use crate::combinations::Asked;
@@ -48,6 +48,8 @@ pub(crate) struct Retrieved {
     pub(crate) purse: Option<SharedPurse>,
     /// Why the plan could not be followed to the letter, where it could not.
     pub(crate) degraded: Option<String>,
+    /// What the question is like.
+    pub(crate) characteristics: Characteristics,
     /// What could answer without the planned model, where that was looked at.
     pub(crate) selective: Option<SelectiveChoice>,
     /// What the model's answer is to be compared with.
@@ -102,6 +104,7 @@ impl Engine {
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
             selective: None,
+            prompted: None,
             at: self.clock.now(),
         };
         // A search takes less time than a sync of the disk: its id survives the process, and soon a loss of power.
@@ -147,7 +150,9 @@ impl Engine {
         let mut features = query_features(query, &self.corpus.lexical.term_idf(&query.text)?);
         let mut timings = Vec::new();
         let looked = match pinned.strategy {
-            None if self.planner.wants_a_look(query, &features, &self.learned) => {
+            None if self.prompts.are_routed()
+                || self.planner.wants_a_look(query, &features, &self.learned) =>
+            {
                 // Whoever can do without what failed here goes on.
                 self.look(query, &mut features, &mut timings)
                     .inspect_err(|error| tracing::warn!(%error, "deciding without a first look"))
@@ -155,11 +160,15 @@ impl Engine {
             }
             _ => None,
         };
+        self.prompts.look_at_files(self.store.as_ref(), self.clock.now());
         let complexity = feature_value(&features, "complexity");
         let sketch = looked.as_ref().and_then(|looked| self.sketches.of(&looked.embedding));
-        let circumstances = self.circumstances(id, query, pinned, features, sketch);
+        let known = self.prompts.characteristics(query, &features);
+        let embedding = looked.as_ref().map(|looked| looked.embedding.as_slice());
+        let circumstances = self.circumstances(id, query, pinned, features, sketch, embedding);
         let mut decision = self.planner.decide(query, circumstances, pinned, &self.learned)?;
         decision.cache = cache;
+        self.prompts.assign(&mut decision, &known.topics);
         self.pace(&decision);
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let plan = plan.ok_or_else(|| EngineError::Internal("a decision chose nothing".to_owned()))?;
@@ -183,6 +192,7 @@ impl Engine {
             spent,
             purse,
             degraded,
+            characteristics: known,
             selective: None,
             comparison: None,
         })
@@ -195,7 +205,9 @@ impl Engine {
         pinned: &Pinned,
         features: QueryFeatures,
         sketch: Option<Sketch>,
+        embedding: Option<&[f32]>,
     ) -> Circumstances {
+        let routed = embedding.and_then(|embedding| self.learned.route(embedding));
         let asked = Asked {
             chars: query.chars(),
             depth: pinned.depth.unwrap_or(query.top_k),
@@ -204,6 +216,7 @@ impl Engine {
             answerer: pinned.answerer.clone(),
             given: None,
             counts_money: false,
+            prompts: self.prompts.possible(&self.prompts.characteristics(query, &features), routed.as_ref()),
         };
         let at = self.clock.now();
         let left = self.budgets.left(&query.user, at);
@@ -284,9 +297,9 @@ impl Engine {
     }
 
     /// What a first look tells of a query, where one can be had.
-    pub(crate) fn look_for_features(&self, query: &Query, features: &mut QueryFeatures) -> Option<Sketch> {
+    pub(crate) fn look_for_features(&self, query: &Query, features: &mut QueryFeatures) -> Option<Embedding> {
         match self.look(query, features, &mut Vec::new()) {
-            Ok(looked) => self.sketches.of(&looked.embedding),
+            Ok(looked) => Some(looked.embedding),
             Err(error) => {
                 tracing::warn!(%error, "planning without a first look");
                 None

@@ -94,6 +94,7 @@ impl Planner {
         registry: &Registry,
         means: Means<'_>,
         models: &[Arc<dyn LanguageModel>],
+        operations: &[String],
     ) -> Result<Self, EngineError> {
         let mut strategies = Vec::new();
         let mut unusable = Vec::new();
@@ -127,7 +128,8 @@ impl Planner {
         let reads = |strategy: &Strategy| {
             registry.get(strategy.as_str()).is_none_or(|retriever| retriever.consults_documents())
         };
-        let combinations = Combinations::new(candidates, reads, settings, context_reduction, models)?;
+        let combinations =
+            Combinations::new(candidates, reads, settings, context_reduction, models, operations)?;
         let combinations = Arc::new(combinations);
         let fixed = settings
             .policy
@@ -365,6 +367,11 @@ impl Planner {
             ),
             None => choice.reason,
         };
+        let told = candidates.get(chosen).is_some_and(|choice| choice.plan.prompt.is_some());
+        let reason = match circumstances.asked.prompts.why.as_ref().filter(|_| told) {
+            Some(why) => format!("{reason}; {why}"),
+            None => reason,
+        };
         Ok(decision(query, circumstances, policy, candidates, chosen, reason, choice.charge))
     }
 
@@ -396,8 +403,11 @@ fn worth_telling(candidates: Vec<Candidate>, chosen: usize) -> (Vec<Candidate>, 
     (told, at)
 }
 
-/// Whether a decision's outcomes say how questions are best answered.
+/// Whether a decision's outcomes say how questions are best answered. Those of a prompt that is only tried say how good that is.
 pub(crate) fn was_chosen(decision: &Decision) -> bool {
+    if decision.experiment.as_ref().is_some_and(|assigned| assigned.challenger) {
+        return false;
+    }
     related::is_of_question(decision) || plans::is_of_route(decision)
 }
 
@@ -472,6 +482,7 @@ fn decision(
         reason,
         charge,
         cache: None,
+        experiment: None,
     }
 }
 

@@ -6,6 +6,7 @@ use burnish_learning::query_features;
 use burnish_types::{Answerer, Decision, LexicalIndex, Query, RequestId, Strategy};
 
 use crate::combinations::{GIVEN, Given};
+use crate::prompts::is_of_prompt;
 use crate::{Engine, EngineError, Pinned, context};
 
 /// A question for which the caller does everything but choosing who answers.
@@ -22,6 +23,7 @@ pub struct RouteRequest {
 /// Whether `decision` is about nothing but who should answer.
 pub(crate) fn is_of_route(decision: &Decision) -> bool {
     !context::is_of_context(decision)
+        && !is_of_prompt(decision)
         && decision.choice().is_some_and(|choice| choice.plan.strategy.as_str() == GIVEN)
 }
 
@@ -35,11 +37,14 @@ impl Engine {
         self.check_pinned(&pinned)?;
         self.blocking(move |engine| {
             let mut features = query_features(&query, &engine.corpus.lexical.term_idf(&query.text)?);
-            let looks =
-                pinned.strategy.is_none() && engine.planner.wants_a_look(&query, &features, &engine.learned);
-            let sketch = if looks { engine.look_for_features(&query, &mut features) } else { None };
+            let looks = pinned.strategy.is_none()
+                && (engine.prompts.are_routed()
+                    || engine.planner.wants_a_look(&query, &features, &engine.learned));
+            let embedding = if looks { engine.look_for_features(&query, &mut features) } else { None };
+            let sketch = embedding.as_ref().and_then(|embedding| engine.sketches.of(embedding));
             let id = RequestId::from_parts(engine.clock.now().0, fastrand::u128(..));
-            let circumstances = engine.circumstances(id, &query, &pinned, features, sketch);
+            let circumstances =
+                engine.circumstances(id, &query, &pinned, features, sketch, embedding.as_deref());
             engine.planner.rehearse(&query, circumstances, &pinned, &engine.learned)
         })
         .await
@@ -67,7 +72,7 @@ impl Engine {
                     true => engine.sketches.of(&engine.query_embedding(&query, &mut Vec::new())?),
                     false => None,
                 };
-                let mut circumstances = engine.circumstances(id, &query, &pinned, features, sketch);
+                let mut circumstances = engine.circumstances(id, &query, &pinned, features, sketch, None);
                 circumstances.asked.given = Some(given);
                 // Whoever asks the model pays for it, and not from the budgets here.
                 circumstances.asked.counts_money = query.budget.is_some();

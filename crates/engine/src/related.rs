@@ -18,7 +18,7 @@ use burnish_types::{
 
 use crate::expenses::Expense;
 use crate::pipeline::{StoredPassages, explain, timing};
-use crate::{Answered, Engine, EngineError, caching, context, plans};
+use crate::{Answered, Engine, EngineError, caching, context, plans, prompts};
 
 /// The strategy by which these decisions are known. It is not among those that a question can be answered by.
 const STRATEGY: &str = "related";
@@ -120,6 +120,7 @@ pub(crate) fn is_of_question(decision: &Decision) -> bool {
     start_of(decision) == Start::Question
         && caching::was_planned(decision)
         && !context::is_of_context(decision)
+        && !prompts::is_of_prompt(decision)
         && !plans::is_of_route(decision)
 }
 
@@ -280,6 +281,7 @@ impl Engine {
             reduction: 0.0,
             answerer: Answerer::Passages,
             parameters: None,
+            prompt: None,
         };
         let policy = if related.to == RelatedTo::User { TO_A_PERSON } else { TO_PASSAGES };
         Ok(Decision {
@@ -295,6 +297,7 @@ impl Engine {
             reason: origin.reason.clone(),
             charge: 0.0,
             cache: None,
+            experiment: None,
         })
     }
 
@@ -432,6 +435,7 @@ impl Engine {
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
             selective: None,
+            prompted: None,
             at: self.clock.now(),
         };
         (answer, because)

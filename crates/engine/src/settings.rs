@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use burnish_ingest::{Chunking, Limits};
+use burnish_learning::router::RouterSettings;
+use burnish_prompt::Thresholds;
 use burnish_types::{Money, Period};
 
 /// Settings of the loop.
@@ -23,6 +25,8 @@ pub struct EngineSettings {
     pub selective: SelectiveSettings,
     /// What may be spent, and for whom.
     pub budgets: Vec<BudgetSettings>,
+    /// What models are told.
+    pub prompts: PromptSettings,
     /// How documents are cut.
     pub chunking: Chunking,
     /// What a file may cost to read.
@@ -40,6 +44,7 @@ impl EngineSettings {
             cache: CacheSettings::default(),
             selective: SelectiveSettings::default(),
             budgets: Vec::new(),
+            prompts: PromptSettings::default(),
             chunking: Chunking::default(),
             limits: Limits::default(),
         }
@@ -64,6 +69,13 @@ pub struct PlannerSettings {
     /// The shares of the evidence that are left out, to choose from, in the same way. None means
     /// [`AnswerSettings::context_reduction`].
     pub reductions: Vec<f64>,
+    /// The templates that are chosen from by what a question is about, the one first that is used until evidence speaks against
+    /// it; `fitting` stands for the one made for questions of the kind. None means that.
+    pub templates: Vec<String>,
+    /// How templates are chosen.
+    pub router: RouterSettings,
+    /// The operations on prompts that are chosen from: without each, until evidence speaks for it.
+    pub operations: Vec<String>,
     /// The policy, such as `conservative:0.001`.
     pub policy: String,
     /// After this many days an outcome counts half; `None` for ever the same.
@@ -80,9 +92,61 @@ impl Default for PlannerSettings {
             models: Vec::new(),
             depths: Vec::new(),
             reductions: Vec::new(),
+            templates: Vec::new(),
+            router: RouterSettings::default(),
+            operations: Vec::new(),
             policy: "conservative:0.001".to_owned(),
             half_life_days: None,
         }
+    }
+}
+
+/// What models are told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptSettings {
+    /// A directory of templates and operations beside those that come with the program.
+    pub directory: Option<PathBuf>,
+    /// Whether the prompt is adapted to the question: by its template and by operations.
+    pub adapt: bool,
+    /// How many confirmed answers to similar questions a model is shown.
+    pub examples: usize,
+    /// From where on a characteristic asks for an operation.
+    pub thresholds: Thresholds,
+    /// The complexity, in [0, 1], above which a more detailed variation of a prompt is worth trying.
+    pub detail_above: f64,
+    /// How prompts improve by themselves.
+    pub evolution: EvolutionSettings,
+}
+
+impl Default for PromptSettings {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            adapt: true,
+            examples: 0,
+            thresholds: Thresholds::default(),
+            detail_above: 0.5,
+            evolution: EvolutionSettings::default(),
+        }
+    }
+}
+
+/// How prompts improve by themselves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EvolutionSettings {
+    /// The share of a template's requests that its search gets, in (0, 1).
+    pub share: f64,
+    /// What a thousand tokens of a prompt are taken to be worth in quality.
+    pub length_price: f64,
+    /// How likely something must be better, in (0, 1), to be confirmed by an experiment, and put into use after that.
+    pub confidence: f64,
+    /// The most prompts that are tried at one time.
+    pub pool: usize,
+}
+
+impl Default for EvolutionSettings {
+    fn default() -> Self {
+        Self { share: 0.3, length_price: 0.02, confidence: 0.95, pool: 8 }
     }
 }
 

@@ -98,6 +98,7 @@ mod tests {
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
             selective: None,
+            prompted: None,
             at: Timestamp(1),
         }
     }

@@ -103,6 +103,7 @@ fn decision(number: u64, query: &Query, policy: &str, propensities: [f64; 3], ch
             reduction: 0.0,
             answerer: Answerer::Passages,
             parameters: None,
+            prompt: None,
         },
         prediction: Prediction {
             quality: 0.5,
@@ -128,6 +129,7 @@ fn decision(number: u64, query: &Query, policy: &str, propensities: [f64; 3], ch
         reason: String::new(),
         charge: 0.0,
         cache: None,
+        experiment: None,
     }
 }
 

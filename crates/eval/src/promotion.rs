@@ -184,7 +184,7 @@ fn decide(
 }
 
 impl Quality {
-    fn draw(self, mean: f64, random: &mut Rng) -> f64 {
+    pub(crate) fn draw(self, mean: f64, random: &mut Rng) -> f64 {
         match self {
             Self::Bernoulli => f64::from(random.f64() < mean),
             Self::Graded => {
@@ -195,7 +195,7 @@ impl Quality {
     }
 
     /// Of one arm, over easy and hard questions.
-    fn variance(self, mean: f64, spread: f64) -> f64 {
+    pub(crate) fn variance(self, mean: f64, spread: f64) -> f64 {
         let within = mean * (1.0 - mean) - spread * spread;
         match self {
             Self::Bernoulli => within + spread * spread,
@@ -205,7 +205,7 @@ impl Quality {
 }
 
 /// Such that no question's mean quality leaves [0, 1].
-fn spread(base: f64, effect: f64) -> f64 {
+pub(crate) fn spread(base: f64, effect: f64) -> f64 {
     DIFFICULTY.min(1.0 - base - effect.max(0.0)).min(base + effect.min(0.0)).max(0.0)
 }
 
@@ -248,7 +248,7 @@ fn fixed_horizon(
 }
 
 /// The lower end of Wilson's interval of a share.
-fn wilson_lower(count: u64, n: u64) -> f64 {
+pub(crate) fn wilson_lower(count: u64, n: u64) -> f64 {
     let (n, z) = (n.max(1) as f64, POWER_CONFIDENCE);
     let share = count as f64 / n;
     let centre = share + z * z / (2.0 * n);
@@ -257,7 +257,7 @@ fn wilson_lower(count: u64, n: u64) -> f64 {
 }
 
 /// The standard normal distribution's quantile, by bisection within ±8.
-fn normal_quantile(share: f64) -> f64 {
+pub(crate) fn normal_quantile(share: f64) -> f64 {
     let (mut low, mut high) = (-8.0, 8.0);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);

@@ -183,6 +183,7 @@ mod tests {
                         reduction: 0.0,
                         answerer: Answerer::Passages,
                         parameters: None,
+                        prompt: None,
                     },
                     prediction: Prediction {
                         quality: 0.5,
@@ -207,6 +208,7 @@ mod tests {
                     reason: String::new(),
                     charge: 0.0,
                     cache: None,
+                    experiment: None,
                 };
                 (decision, Settled { quality, trust: 1.0 })
             })

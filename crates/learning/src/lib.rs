@@ -2,6 +2,7 @@
 //! comparisons that may be read at any time, drift, off-policy estimates. Compute-only: no I/O, no clock, and
 //! randomness comes from a seed that is handed in.
 
+pub mod credit;
 mod directions;
 mod features;
 pub mod joint;
@@ -13,10 +14,13 @@ pub mod patterns;
 pub mod policies;
 pub mod predictor;
 mod query_type;
+pub mod router;
+pub mod search;
 pub mod selection;
 mod sequential;
 mod settle;
 pub mod trees;
+mod trial;
 
 pub use directions::Directions;
 pub use features::{
@@ -28,3 +32,7 @@ pub use memory::{LIFT, LIKENESS_FLOOR, LIST_FLOOR, Lift, Memory, Recall, Start, 
 pub use query_type::{LabelledInputs, QueryType, QueryTypeModel, TypeInputs, TypeLabel, TypePrediction};
 pub use sequential::{Arm, Comparison, ComparisonSettings, Finding, Refused, Verdict};
 pub use settle::{MOST_TRUST, Settled, settle};
+pub use trial::{
+    ArmFinding, Gap, GuardFinding, GuardSettings, History, Measured, Trial, TrialFinding, TrialSettings,
+    TrialVerdict,
+};

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use burnish_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use forecast::standard_normal;
 pub use forecast::{Estimate, Forecast};
 pub use prior::{ArmPrior, Prior};
 pub use profile::LatencyEstimate;

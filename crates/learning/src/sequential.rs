@@ -105,6 +105,8 @@ pub enum Refused {
     Quality(f64),
     /// The challenger's propensity is not strictly between 0 and 1, so one arm was never to be seen.
     Propensity(f64),
+    /// What an answer cost or took is not a number of at least 0.
+    Amount(&'static str, f64),
 }
 
 impl fmt::Display for Refused {
@@ -121,6 +123,12 @@ impl fmt::Display for Refused {
                 "the propensity {propensity} of the challenger is not between 0 and 1: only requests that could \
                  have gone to either arm can be compared"
             ),
+            Self::Amount(what, amount) => {
+                write!(
+                    formatter,
+                    "the {what} {amount} is not a number of at least 0: leave it out where unknown"
+                )
+            }
         }
     }
 }
@@ -222,6 +230,15 @@ impl Comparison {
         }
     }
 
+    /// A comparison that promotes sooner if the difference is `retire_below`, and later if it is much less or more.
+    /// What it guarantees is the same.
+    pub(crate) fn focused(settings: ComparisonSettings) -> Self {
+        let settings = settings.bounded();
+        let effect = settings.retire_below - settings.promote_above;
+        let better = Portfolio::focused(settings.promote_above, effect, settings.level);
+        Self { better, ..Self::new(settings) }
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> &ComparisonSettings {
         &self.settings
@@ -233,6 +250,19 @@ impl Comparison {
     /// # Errors
     /// If either is out of range; nothing has changed then.
     pub fn observe(&mut self, arm: Arm, quality: f64, propensity: f64) -> Result<Verdict, Refused> {
+        self.observe_shifted(arm, quality, 0.0, propensity)
+    }
+
+    /// As [`Self::observe`], for a request whose quality is expected to lie `shift` above the mean of requests in
+    /// either arm. Whatever `shift` is, the comparison keeps its guarantee, as long as it was known before the
+    /// request was assigned: it only moves the prediction that the doubly robust score starts from.
+    pub(crate) fn observe_shifted(
+        &mut self,
+        arm: Arm,
+        quality: f64,
+        shift: f64,
+        propensity: f64,
+    ) -> Result<Verdict, Refused> {
         check_quality(quality)?;
         if !(propensity > 0.0 && propensity < 1.0) {
             return Err(Refused::Propensity(propensity));
@@ -240,7 +270,7 @@ impl Comparison {
         let rest = 1.0 - propensity;
         let (challenger, champion) = (self.challenger.mean(PRIOR_QUALITY), self.champion.mean(PRIOR_QUALITY));
         // With this baseline the weighted surprise is the doubly robust score.
-        let baseline = rest * challenger + propensity * champion;
+        let baseline = (rest * challenger + propensity * champion + shift).clamp(0.0, 1.0);
         let value = match arm {
             Arm::Challenger => (quality - baseline) / propensity,
             Arm::Champion => (baseline - quality) / rest,
@@ -252,8 +282,8 @@ impl Comparison {
             variance: self.challenger.variance() / propensity + self.champion.variance() / rest,
         });
         match arm {
-            Arm::Challenger => self.challenger.observe(quality, challenger),
-            Arm::Champion => self.champion.observe(quality, champion),
+            Arm::Challenger => self.challenger.observe(quality - shift, challenger),
+            Arm::Champion => self.champion.observe(quality - shift, champion),
         }
         Ok(self.verdict())
     }

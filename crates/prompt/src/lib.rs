@@ -5,6 +5,7 @@
 mod block;
 mod characteristics;
 mod composition;
+mod injection;
 mod library;
 mod operation;
 mod passages;
@@ -13,6 +14,7 @@ mod template;
 pub use block::BlockKind;
 pub use characteristics::{Asking, Source, Thresholds, of_evidence, of_question, operations_for};
 pub use composition::{Prompt, RenderError, Rendered};
+pub use injection::{Suspicion, suspicion};
 pub use library::{DEFAULT, Library, LibraryError, OPERATIONS_FILE, SHIPPED, SHIPPED_OPERATIONS};
 pub use operation::{Example, Operation, OperationError, Slot};
 pub use passages::{delimited, undelimited};

@@ -30,6 +30,22 @@ pub enum Slot {
     Order,
 }
 
+impl Slot {
+    /// Its name, as files of operations write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reasoning => "reasoning",
+            Self::Sources => "sources",
+            Self::Depth => "depth",
+            Self::Format => "format",
+            Self::Length => "length",
+            Self::Language => "language",
+            Self::Examples => "examples",
+            Self::Order => "order",
+        }
+    }
+}
+
 /// An answer to follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {

@@ -6,13 +6,16 @@ mod context;
 mod decisions;
 mod documents;
 mod embeddings;
+mod experiments;
 mod feedback;
 mod learning;
 mod models;
 mod operations;
 mod plans;
+mod prompts;
 mod related;
 mod search;
+mod templates;
 
 use axum::extract::DefaultBodyLimit;
 use utoipa::OpenApi;
@@ -26,6 +29,7 @@ use crate::settings::ServerSettings;
 pub(crate) use batch::describe;
 pub(crate) use decisions::stored;
 pub(crate) use documents::{document, page as documents_page};
+pub(crate) use experiments::named as experiment_action;
 pub(crate) use learning::{SMALLEST_SAMPLE, change_name};
 pub(crate) use models::pinned;
 
@@ -39,6 +43,7 @@ pub(crate) use models::pinned;
     tags(
         (name = "openai", description = "What clients of OpenAI's API know"),
         (name = "burnish", description = "Search, documents, feedback, decisions"),
+        (name = "prompts", description = "Templates of prompts, and experiments with them"),
         (name = "operations", description = "Health and figures")
     )
 )]
@@ -70,6 +75,21 @@ pub(crate) fn work(settings: &ServerSettings) -> OpenApiRouter<App> {
         .routes(routes!(context::optimize))
         .routes(routes!(plans::plan))
         .routes(routes!(plans::route))
+        .routes(routes!(templates::list))
+        .routes(routes!(templates::render))
+        .routes(routes!(templates::retrieve))
+        .routes(routes!(templates::draft))
+        .routes(routes!(templates::put_into_use))
+        .routes(routes!(templates::pin))
+        .routes(routes!(templates::searched, templates::search, templates::end_search))
+        .routes(routes!(templates::rewrite))
+        .routes(routes!(experiments::list, experiments::create))
+        .routes(routes!(experiments::retrieve))
+        .routes(routes!(experiments::promote))
+        .routes(routes!(experiments::act))
+        .routes(routes!(prompts::optimize))
+        .routes(routes!(prompts::changes))
+        .routes(routes!(prompts::insights))
         .routes(routes!(documents::retrieve, documents::delete))
         .routes(routes!(documents::chunk))
         .routes(routes!(feedback::give, feedback::forget))

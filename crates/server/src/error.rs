@@ -179,6 +179,12 @@ impl From<EngineError> for ApiError {
                     "the data directory cannot be written: nothing was stored; check its permissions";
                 Self::new(Code::ReadOnly, message)
             }
+            EngineError::InvalidTemplate(_) => Self::new(Code::InvalidValue, message).at("template"),
+            EngineError::InvalidExperiment(_) => Self::new(Code::InvalidValue, message).at("experiment"),
+            EngineError::UnknownTemplate { .. } => Self::new(Code::NotFound, message).at("template"),
+            EngineError::UnknownVersion { .. } => Self::new(Code::NotFound, message).at("version"),
+            EngineError::UnknownOperation { .. } => Self::new(Code::NotFound, message).at("operations"),
+            EngineError::UnknownExperiment(_) => Self::new(Code::NotFound, message).at("id"),
             EngineError::TakenBack => Self::new(Code::Overloaded, message),
             EngineError::Model(ModelError::Busy { .. }) => Self::new(Code::ModelBusy, message),
             EngineError::Model(ModelError::Unsupported { .. }) => Self::new(Code::InvalidValue, message),

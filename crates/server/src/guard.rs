@@ -65,8 +65,11 @@ fn changes(method: &Method) -> bool {
 /// Browsers say where a change comes from; other clients have no origin.
 fn is_foreign(headers: &HeaderMap, host: Option<&Authority>) -> bool {
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
-    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
-        return true;
+    match site {
+        // No page can say this of itself. Its form's origin is `null`, since the page gives away no address.
+        Some("same-origin") => return false,
+        Some("none") | None => {}
+        Some(_) => return true,
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
@@ -106,6 +109,8 @@ mod tests {
             (Some("http://127.0.0.1:9090"), None, true),
             (Some("https://example.com"), None, true),
             (Some("null"), None, true),
+            (Some("null"), Some("none"), true),
+            (Some("null"), Some("same-origin"), false),
             (None, Some("cross-site"), true),
             (None, Some("same-site"), true),
         ];

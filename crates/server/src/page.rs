@@ -4,12 +4,13 @@ mod answer;
 mod assets;
 mod documents;
 mod learning;
+mod prompts;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value, context};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,10 @@ impl Default for Templates {
             ("documents.html", include_str!("../templates/documents.html")),
             ("document.html", include_str!("../templates/document.html")),
             ("learning.html", include_str!("../templates/learning.html")),
+            ("prompts.html", include_str!("../templates/prompts.html")),
+            ("prompt.html", include_str!("../templates/prompt.html")),
+            ("experiments.html", include_str!("../templates/experiments.html")),
+            ("experiment.html", include_str!("../templates/experiment.html")),
             ("error.html", include_str!("../templates/error.html")),
         ] {
             if let Err(error) = templates.add_template(name, source) {
@@ -91,6 +96,13 @@ pub(crate) fn routes() -> Router<App> {
         .route("/", get(ask))
         .route("/decisions/{id}", get(decision))
         .route("/learning", get(learning::learning))
+        .route("/prompts", get(prompts::list))
+        .route("/prompts/{id}", get(prompts::one))
+        .route("/prompts/{id}/use/{version}", post(prompts::put_into_use))
+        .route("/prompts/{id}/search/{action}", post(prompts::search))
+        .route("/prompts/{id}/pin/{on}", post(prompts::pin))
+        .route("/experiments/{id}", get(prompts::experiment))
+        .route("/experiments/{id}/{action}", post(prompts::act))
         .route("/documents", get(documents::list))
         .route("/documents/{id}", get(documents::one))
 }

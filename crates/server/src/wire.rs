@@ -3,6 +3,7 @@
 
 mod decision;
 mod filter;
+mod prompt;
 mod user;
 
 use burnish_types as inside;
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 
 pub(crate) use decision::{Considered, Decision, Outcome, Planned, Prediction, Selective, Timing};
 pub(crate) use filter::Filter;
+pub(crate) use prompt::{Assignment, Prompt, PromptMessage, Prompted};
 pub(crate) use user::User;
 
 /// Where in its document a passage lies.

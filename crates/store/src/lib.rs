@@ -245,6 +245,15 @@ impl Store for SqliteStore {
         self.readers.read(batches::open)
     }
 
+    fn put_register(&self, name: &str, record: &str) -> Result<(), StoreError> {
+        let (name, record) = (name.to_owned(), record.to_owned());
+        self.writer.wait(move |connection| requests::put_register(connection, &name, &record))
+    }
+
+    fn register(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.readers.read(|connection| requests::register(connection, name))
+    }
+
     fn put_snapshot(&self, learner: &str, position: u64, state: &[u8]) -> Result<(), StoreError> {
         let (learner, state) = (learner.to_owned(), state.to_vec());
         self.writer.wait(move |connection| requests::put_snapshot(connection, &learner, position, &state))

@@ -167,6 +167,20 @@ pub(crate) fn forget_user(connection: &Connection, tenant: Option<&str>, user: &
     Ok(dropped as u64)
 }
 
+/// Keeps what was decided about `name`.
+pub(crate) fn put_register(connection: &Connection, name: &str, record: &str) -> Result<(), Fault> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO register (name, record) VALUES (?1, ?2)")?
+        .execute(params![name, record])?;
+    Ok(())
+}
+
+/// What was decided last about `name`.
+pub(crate) fn register(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT record FROM register WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+}
+
 /// Keeps a learner's state in place of its last one.
 pub(crate) fn put_snapshot(
     connection: &Connection,

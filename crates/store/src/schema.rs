@@ -8,7 +8,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::fault::{Access, sqlite_error};
 
 /// The `n`th step leads from version `n` to `n + 1`; version 0 is an empty file. A step that was released never changes.
-const STEPS: &[&str] = &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/1.sql"),
+    include_str!("../migrations/2.sql"),
+    include_str!("../migrations/3.sql"),
+];
 
 /// Brings the database at `file` to the newest version, or says that it is of a newer program.
 pub(crate) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::knobs::{Rule, Rules};
+
 /// Words of answers, some of them with characters of several bytes, and with markers as answers from documents have.
 const WORDS: [&str; 32] = [
     "the",
@@ -174,6 +176,26 @@ pub fn say(asked: &Asked, seed: u64, tokens: (u64, u64), request: u64) -> Said {
     Said { tokens, finish_reason, prompt_tokens: asked.prompt_tokens() }
 }
 
+/// The answer to `asked` by rules: right or wrong, as the prompt and the question have it.
+#[must_use]
+pub fn say_by(rules: &Rules, asked: &Asked, seed: u64) -> Said {
+    let question = asked.messages.last().map(|(_, content)| content.to_string()).unwrap_or_default();
+    let before = asked.messages.iter().rev().skip(1).map(|(_, content)| word(content));
+    let prompt: String = before.collect::<Vec<_>>().join("\n");
+    let met: Vec<&Rule> = rules.rules.iter().filter(|rule| prompt.contains(&rule.contains)).collect();
+    let chance = rules.base + met.iter().map(|rule| rule.adds).sum::<f64>();
+    let lot = Lots::new(fold(question.as_bytes(), seed)).share();
+    let answer = if lot < chance { &rules.right } else { &rules.wrong };
+    let said = met.iter().find_map(|rule| rule.says.clone()).unwrap_or_else(|| answer.clone());
+    let more: u64 = met.iter().map(|rule| rule.words).sum();
+    let words = said.split(' ').chain((0..more).map(|_| "so"));
+    let tokens: Vec<String> = words
+        .enumerate()
+        .map(|(place, word)| if place == 0 { word.to_owned() } else { format!(" {word}") })
+        .collect();
+    Said { tokens, finish_reason: "stop", prompt_tokens: asked.prompt_tokens() }
+}
+
 /// A hash of `bytes` (FNV-1a) that `seed` changes.
 pub(crate) fn fold(bytes: &[u8], seed: u64) -> u64 {
     let start = 0xCBF2_9CE4_8422_2325 ^ seed;
@@ -245,6 +267,35 @@ mod tests {
         assert_eq!(say(&Asked::from_gemini(&gemini), 7, (10, 20), 9), openai);
         assert_ne!(asked(json!({"messages": [{"role": "user", "content": "r"}]})).text(), openai.text());
         assert!((10..=20).contains(&openai.tokens.len()));
+    }
+
+    #[test]
+    fn by_rules_a_better_prompt_is_right_wherever_a_worse_one_is() {
+        let rule = |contains: &str, adds| Rule { contains: contains.to_owned(), adds, ..Rule::default() };
+        let mut rules = Rules {
+            base: 0.4,
+            rules: vec![rule("Cite.", 0.3), rule("Shout.", -0.2)],
+            right: "Right. [1]".to_owned(),
+            wrong: "Wrong.".to_owned(),
+        };
+        let share = |rules: &Rules, prompt: &str| {
+            let answers = (0..1_000).map(|place| {
+                let messages = json!([{"role": "system", "content": prompt}, {"role": "user", "content": format!("q{place}")}]);
+                say_by(rules, &Asked::from_openai(&json!({"messages": messages})), 5).text() == "Right. [1]"
+            });
+            answers.collect::<Vec<bool>>()
+        };
+        let (plain, cited) = (share(&rules, "Answer."), share(&rules, "Answer. Cite."));
+        let count = |answers: &[bool]| answers.iter().filter(|right| **right).count();
+        assert!((350..450).contains(&count(&plain)) && (650..750).contains(&count(&cited)));
+        assert!(plain.iter().zip(&cited).all(|(plain, cited)| !plain || *cited));
+        assert!((150..250).contains(&count(&share(&rules, "Answer. Shout."))));
+        rules.rules[0].says = Some("Something else".to_owned());
+        rules.rules[0].words = 2;
+        let asked = Asked::from_openai(
+            &json!({"messages": [{"role": "system", "content": "Cite."}, {"role": "user", "content": "q"}]}),
+        );
+        assert_eq!(say_by(&rules, &asked, 5).text(), "Something else so so");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Knobs {
     pub refused_fields: Vec<String>,
     /// The key that requests must bring.
     pub key: Option<String>,
+    /// By which rules answers are right or wrong; none answers by words in no order.
+    pub rules: Option<Rules>,
     /// Whether connections are closed as soon as they come, and requests on open ones left unanswered.
     pub dead: bool,
 }
@@ -43,9 +45,39 @@ impl Default for Knobs {
             context_tokens: None,
             refused_fields: Vec::new(),
             key: None,
+            rules: None,
             dead: false,
         }
     }
+}
+
+/// Answers that are right as often as what the prompt says makes them. For one and the same question a better prompt is right
+/// wherever a worse one is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// How often an answer is right to a prompt of which no rule speaks, from 0 to 1.
+    pub base: f64,
+    /// What changes that.
+    pub rules: Vec<Rule>,
+    /// What a right answer is, and a wrong one.
+    pub right: String,
+    /// The same.
+    pub wrong: String,
+}
+
+/// What a prompt that says something does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rule {
+    /// What it says outside of the question.
+    pub contains: String,
+    /// How much more often an answer is right then.
+    pub adds: f64,
+    /// How many words longer an answer is.
+    pub words: u64,
+    /// What is answered then, whatever else holds.
+    pub says: Option<String>,
 }
 
 /// Shares of the requests, from 0 to 1, that go wrong in each way; each request in one way at most.

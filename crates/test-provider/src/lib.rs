@@ -15,8 +15,8 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-pub use answers::{Asked, Said, say};
-pub use knobs::{Counts, Faults, Knobs};
+pub use answers::{Asked, Said, say, say_by};
+pub use knobs::{Counts, Faults, Knobs, Rule, Rules};
 
 use serve::Shared;
 

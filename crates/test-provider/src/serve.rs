@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::answers::{Asked, Lots, Said, say};
+use crate::answers::{Asked, Lots, Said, say, say_by};
 use crate::dialect::Dialect;
 use crate::http::{Connection, END, Request, STREAM, piece};
 use crate::knobs::{Counts, Fault, Knobs};
@@ -172,7 +172,10 @@ async fn complete(
             after(connection.answer(429, &headers, "application/json", body.as_bytes()).await)
         }
         fault => {
-            let said = say(&asked, knobs.seed, knobs.tokens, number);
+            let said = match &knobs.rules {
+                Some(rules) => say_by(rules, &asked, knobs.seed),
+                None => say(&asked, knobs.seed, knobs.tokens, number),
+            };
             shared.count(|counts| {
                 counts.prompt_tokens += said.prompt_tokens;
                 counts.answer_tokens += said.tokens.len() as u64;

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChunkId, DocumentId, Location, Money, Spending, Timestamp};
+use crate::{ChunkId, DocumentId, Location, Money, Prompted, Spending, Timestamp};
 
 /// Tokens read and written by a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +200,9 @@ pub struct Answer {
     /// What could have answered without the planned model, where that was looked at beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selective: Option<SelectiveChoice>,
+    /// What the model was told that wrote it, where that was shown passages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompted: Option<Prompted>,
     /// When it was complete.
     pub at: Timestamp,
 }

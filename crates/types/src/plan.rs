@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Money, QueryFeatures, RequestId, Timestamp, UserContext};
+use crate::{Assignment, Money, PromptPlan, QueryFeatures, RequestId, Timestamp, UserContext};
 
 /// The name of a retrieval strategy in the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,6 +81,9 @@ pub struct Plan {
     /// How a language model is to write, where that is left to the planner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
+    /// What a language model is told, where one is shown passages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<PromptPlan>,
 }
 
 /// What is expected of a plan. Quality lies in [0, 1]; the deviation is of its estimate.
@@ -186,6 +189,9 @@ pub struct Decision {
     /// The kept answer that might have served, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheChoice>,
+    /// The experiment with prompts that it was part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Assignment>,
 }
 
 /// Most decisions explore nothing, leave nothing out, and add nothing to their strategy.

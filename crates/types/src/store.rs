@@ -226,6 +226,12 @@ pub trait Store: Send + Sync {
     /// Keeps a learner's state as it was after the `position`th outcome.
     fn put_snapshot(&self, learner: &str, position: u64, state: &[u8]) -> Result<(), StoreError>;
 
+    /// Keeps what was decided about `name`, in place of what was before. Unlike a snapshot it can't be made anew from the log.
+    fn put_register(&self, name: &str, record: &str) -> Result<(), StoreError>;
+
+    /// What was decided last about `name`.
+    fn register(&self, name: &str) -> Result<Option<String>, StoreError>;
+
     /// A learner's last snapshot.
     fn snapshot(&self, learner: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
 

@@ -58,6 +58,16 @@ pub(crate) struct ChoiceArgs {
     /// so many, anew for each seed. Needs --embeddings.
     #[arg(long, value_name = "K", requires = "embeddings", value_parser = clap::value_parser!(u16).range(2..=100))]
     folds: Option<u16>,
+    /// In place of a policy: a router over whole embeddings, which starts with the baseline and keeps a bound on what is lost
+    /// against it, at each of these prices: the quality that is given up to save the baseline's mean cost. Needs --embeddings.
+    #[arg(
+        long,
+        value_name = "PRICE,…",
+        requires = "embeddings",
+        value_delimiter = ',',
+        conflicts_with = "folds"
+    )]
+    router: Vec<f64>,
 }
 
 /// What `eval drift` is asked beside.
@@ -71,7 +81,10 @@ pub(crate) struct DriftArgs {
 }
 
 pub(crate) fn choice(context: &Context, args: ChoiceArgs) -> Result<()> {
-    let ChoiceArgs { outcomes, quality_target, budget, seeds, folds } = args;
+    let ChoiceArgs { outcomes, quality_target, budget, seeds, folds, router } = args;
+    if !router.is_empty() {
+        return routed(context, outcomes, &router, seeds);
+    }
     if let Some(folds) = folds {
         return offline(context, outcomes, usize::from(folds), seeds);
     }
@@ -112,6 +125,44 @@ fn offline(context: &Context, outcomes: Outcomes, folds: usize, repeats: u64) ->
             "{name:<10}{:>8.4}{:>18}{calls:>26}{above:>26}",
             router.apgr.mean,
             interval(&router.apgr)
+        ))?;
+    }
+    Ok(())
+}
+
+fn routed(context: &Context, outcomes: Outcomes, prices: &[f64], seeds: u64) -> Result<()> {
+    if let Some(price) = prices.iter().find(|price| !(0.0..=100.0).contains(*price)) {
+        bail!("--router {price} is no price: write qualities, such as 0.1");
+    }
+    let Some(file) = outcomes.embeddings.clone() else { bail!("--router needs --embeddings") };
+    let embeddings = embeddings(context, &file, &OutcomeTable::queries(&outcomes.table)?)?;
+    let (table, request) = outcomes.load(context, nothing())?;
+    let named = |arm: &String| table.arms.iter().position(|known| known == arm);
+    let baseline = request.baseline.as_ref().and_then(named).unwrap_or(0);
+    let report = burnish_eval::routing::evaluate(&table, &embeddings, baseline, prices, seeds, request.seed)?;
+    if context.json {
+        return output::json(&serde_json::to_value(&report)?);
+    }
+    output::say(format!(
+        "{} rows, {} orders, second half; always {}: quality {:.4} at {:.5} {}\n",
+        report.n, report.seeds, report.baseline, report.always.quality, report.always.cost, report.cost
+    ))?;
+    output::say(format!(
+        "{:<8}{:>9}{:>11}{:>10}{:>22}{:>22}{:>13}  front",
+        "price", "quality", "cost", "above", "95 % over rows", "95 % over orders", "least share"
+    ))?;
+    let interval = |of: &MeanInterval| format!("[{:+.4}, {:+.4}]", of.ci95[0], of.ci95[1]);
+    for (place, priced) in report.prices.iter().enumerate() {
+        output::say(format!(
+            "{:<8}{:>9.4}{:>11.5}{:>10}{:>22}{:>22}{:>13.3}  {}",
+            priced.price,
+            priced.reached.quality,
+            priced.reached.cost,
+            format!("{:+.4}", priced.over_rows.mean),
+            interval(&priced.over_rows),
+            interval(&priced.over_seeds),
+            priced.least_share,
+            if report.front.contains(&place) { "yes" } else { "" },
         ))?;
     }
     Ok(())

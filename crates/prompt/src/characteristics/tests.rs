@@ -1,10 +1,14 @@
+//! Characteristics of questions and evidence, and what they ask for.
+
 use std::collections::BTreeMap;
 
 use burnish_types::{AnswerFormat, Characteristics};
 
 use super::*;
 
-fn of(question: &str, attributes: &[(&str, &str)]) -> Characteristics {
+type Attributes<'a> = &'a [(&'a str, &'a str)];
+
+fn of(question: &str, attributes: Attributes<'_>) -> Characteristics {
     let attributes: BTreeMap<String, String> =
         attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     of_question(&Asking { question, attributes: &attributes, complexity: 0.4, kind: "factoid" })
@@ -12,7 +16,7 @@ fn of(question: &str, attributes: &[(&str, &str)]) -> Characteristics {
 
 #[test]
 fn a_question_says_how_it_wants_to_be_answered() {
-    let cases: [(&str, &[(&str, &str)], &[&str]); 14] = [
+    let cases: [(&str, Attributes<'_>, &[&str]); 14] = [
         ("Who wrote Faust?", &[], &[]),
         ("Explain the merge policy in detail.", &[], &["detailed"]),
         ("Briefly, what is a segment?", &[], &["brief"]),

@@ -1,3 +1,5 @@
+//! Templates that are read, refused, rendered and adapted.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -180,10 +180,8 @@ impl From<&optimiser::Step> for Step {
 
 fn wanted(request: OptimizeRequest, app: &App) -> Result<ContextRequest, ApiError> {
     let OptimizeRequest { query, passages, max_tokens, target_reduction, order, model, user } = request;
-    if passages.is_empty() || passages.len() > MAX_PASSAGES {
-        let message =
-            format!("between 1 and {MAX_PASSAGES} passages are taken; there are {}", passages.len());
-        return Err(ApiError::invalid("passages", message));
+    if passages.is_empty() {
+        return Err(ApiError::invalid("passages", "there is no passage to make smaller: bring at least one"));
     }
     let reduction = match (target_reduction, max_tokens) {
         (Some(reduction), _) if !(0.0..1.0).contains(&reduction) => {
@@ -203,6 +201,24 @@ fn wanted(request: OptimizeRequest, app: &App) -> Result<ContextRequest, ApiErro
         options: Options { user, ..Options::default() },
         ..Question::default()
     };
+    Ok(ContextRequest {
+        query: question.into_query(&app.settings)?,
+        passages: brought(passages)?,
+        target: optimiser::Target { tokens: max_tokens, reduction },
+        order: match order {
+            Some(Order::Edges) => ContextOrder::Edges,
+            Some(Order::Rank) | None => ContextOrder::Rank,
+        },
+        model,
+    })
+}
+
+/// The passages that a request brings, each with its score, where it has one.
+pub(super) fn brought(passages: Vec<GivenPassage>) -> Result<Vec<(Brought, Option<f32>)>, ApiError> {
+    if passages.len() > MAX_PASSAGES {
+        let message = format!("at most {MAX_PASSAGES} passages are taken; there are {}", passages.len());
+        return Err(ApiError::invalid("passages", message));
+    }
     let brought = |(place, passage): (usize, GivenPassage)| {
         let at = format!("passages[{place}]");
         if passage.score.is_some_and(|score| !score.is_finite()) {
@@ -215,14 +231,5 @@ fn wanted(request: OptimizeRequest, app: &App) -> Result<ContextRequest, ApiErro
         };
         Ok((brought, passage.score))
     };
-    Ok(ContextRequest {
-        query: question.into_query(&app.settings)?,
-        passages: passages.into_iter().enumerate().map(brought).collect::<Result<_, _>>()?,
-        target: optimiser::Target { tokens: max_tokens, reduction },
-        order: match order {
-            Some(Order::Edges) => ContextOrder::Edges,
-            Some(Order::Rank) | None => ContextOrder::Rank,
-        },
-        model,
-    })
+    passages.into_iter().enumerate().map(brought).collect()
 }

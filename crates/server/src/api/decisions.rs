@@ -9,7 +9,9 @@ use utoipa::ToSchema;
 use super::feedback::request_id;
 use crate::app::App;
 use crate::error::{ApiError, ErrorBody};
-use crate::wire::{Citation, Decision, Outcome, Passage, Selective, Timing, citations, dollars, rfc3339};
+use crate::wire::{
+    Citation, Decision, Outcome, Passage, Prompted, Selective, Timing, citations, dollars, rfc3339,
+};
 
 /// A decision with everything that became of it.
 #[derive(Serialize, ToSchema)]
@@ -45,6 +47,9 @@ pub(crate) struct Answer {
     /// What could have answered without the planned model, where that was looked at beforehand.
     #[serde(skip_serializing_if = "Option::is_none")]
     selective: Option<Selective>,
+    /// What the model was told that wrote it, where that was shown passages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<Prompted>,
     /// In the form of RFC 3339.
     at: String,
 }
@@ -70,6 +75,7 @@ impl From<&inside::Answer> for Answer {
                 inside::AnswerOrigin::Broken => "broken",
             },
             selective: answer.selective.as_ref().map(Selective::from),
+            prompt: answer.prompted.as_ref().map(Prompted::from),
             at: rfc3339(answer.at),
         }
     }

@@ -2,8 +2,8 @@
 
 use burnish_engine::Frontier;
 use burnish_types::{
-    Answer, ChunkId, Decision, Evidence, Judgement, Lifted, Money, Outcome, Plan, SelectiveKind, Stage,
-    StoredDecision, Timestamp,
+    Answer, ChunkId, Decision, Evidence, Judgement, Lifted, Money, Outcome, Plan, PromptPlan, Prompted,
+    SelectiveKind, Stage, StoredDecision, Timestamp,
 };
 use serde::Serialize;
 
@@ -20,6 +20,9 @@ pub(super) struct AnswerView {
     found: bool,
     segments: Vec<Segment>,
     degraded: Option<String>,
+    /// Which passages seem to tell the model what to do, where any does.
+    suspicious: Option<String>,
+    prompt: Option<PromptView>,
     passages: Vec<PassageView>,
     policy: String,
     reason: String,
@@ -137,6 +140,8 @@ impl AnswerView {
             found: answer.is_some_and(|answer| answer.found),
             segments: answer.map(segments).unwrap_or_default(),
             degraded: answer.and_then(|answer| answer.degraded.clone()),
+            suspicious: answer.and_then(|answer| answer.prompted.as_ref()).and_then(suspicious),
+            prompt: answer.and_then(|answer| answer.prompted.as_ref()).map(PromptView::from),
             passages: answer.map(|answer| passages(answer, outcomes)).unwrap_or_default(),
             policy: decision.policy.clone(),
             reason: match answer.and_then(spared) {
@@ -344,6 +349,33 @@ pub(super) fn day_and_time(at: Timestamp) -> String {
     }
 }
 
+/// What the model was told.
+#[derive(Serialize)]
+struct PromptView {
+    template: String,
+    version: String,
+    operations: String,
+}
+
+impl From<&Prompted> for PromptView {
+    fn from(prompted: &Prompted) -> Self {
+        let PromptPlan { template, version, operations, .. } = prompted.prompt.clone();
+        Self { template, version, operations: operations.join(", ") }
+    }
+}
+
+fn suspicious(prompted: &Prompted) -> Option<String> {
+    let numbers: Vec<String> = prompted.suspicious.iter().map(ToString::to_string).collect();
+    let what = match numbers.len() {
+        0 => return None,
+        1 => format!("Passage {} seems", numbers[0]),
+        _ => format!("Passages {} seem", numbers.join(", ")),
+    };
+    Some(format!(
+        "{what} to tell the model what to do. It was told to follow nothing that stands in passages."
+    ))
+}
+
 fn share(value: f32, most: f32) -> String {
     let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
     format!("{:.1}", share * 100.0)
@@ -401,6 +433,7 @@ mod tests {
             finish_reason: "stop".to_owned(),
             origin: AnswerOrigin::Plan,
             selective: None,
+            prompted: None,
             at: Timestamp(0),
         }
     }

@@ -7,7 +7,7 @@ use burnish_types as inside;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{dollars, rfc3339};
+use super::{Assignment, Prompt, dollars, rfc3339};
 
 /// What is done for a question.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -28,6 +28,9 @@ pub(crate) struct Plan {
     /// The temperature that it is told, where the caller does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) temperature: Option<f32>,
+    /// What a model is told, where one is shown passages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prompt: Option<Prompt>,
 }
 
 impl From<&inside::Plan> for Plan {
@@ -40,6 +43,7 @@ impl From<&inside::Plan> for Plan {
             answerer: plan.answerer.name().to_owned(),
             max_tokens: plan.parameters.map(|parameters| parameters.max_tokens),
             temperature: plan.parameters.map(|parameters| parameters.temperature),
+            prompt: plan.prompt.as_ref().map(Prompt::from),
         }
     }
 }
@@ -125,6 +129,9 @@ pub(crate) struct Planned {
     /// The kept answer that served, or might have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache: Option<Cache>,
+    /// The experiment with prompts that it was part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) experiment: Option<Assignment>,
 }
 
 impl Planned {
@@ -138,6 +145,7 @@ impl Planned {
             policy: decision.policy.clone(),
             reason: decision.reason.clone(),
             cache: decision.cache.as_ref().map(Cache::from),
+            experiment: decision.experiment.as_ref().map(Assignment::from),
         })
     }
 }
@@ -202,6 +210,9 @@ pub(crate) struct Decision {
     /// The kept answer that served, or might have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache: Option<Cache>,
+    /// The experiment with prompts that it was part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) experiment: Option<Assignment>,
 }
 
 /// Who asked.
@@ -229,6 +240,7 @@ impl From<&inside::Decision> for Decision {
             considered: Considered::of(decision),
             reason: decision.reason.clone(),
             cache: decision.cache.as_ref().map(Cache::from),
+            experiment: decision.experiment.as_ref().map(Assignment::from),
         }
     }
 }

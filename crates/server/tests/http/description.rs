@@ -32,6 +32,7 @@ async fn every_described_route_answers() {
     DELETE /v1/documents/{id}
     DELETE /v1/feedback
     DELETE /v1/learning/trees
+    DELETE /v1/templates/{id}/search
     GET /healthz
     GET /metrics
     GET /openapi.json
@@ -42,20 +43,37 @@ async fn every_described_route_answers() {
     GET /v1/decisions/{id}
     GET /v1/documents
     GET /v1/documents/{id}
+    GET /v1/experiments
+    GET /v1/experiments/{id}
     GET /v1/learning
     GET /v1/models
     GET /v1/models/{id}
+    GET /v1/prompts/changes
+    GET /v1/prompts/insights
+    GET /v1/templates
+    GET /v1/templates/{id}
+    GET /v1/templates/{id}/search
     POST /v1/batch
     POST /v1/chat/completions
     POST /v1/context/optimize
     POST /v1/documents
     POST /v1/embeddings
+    POST /v1/experiments
+    POST /v1/experiments/{id}/promote
+    POST /v1/experiments/{id}/{action}
     POST /v1/feedback
     POST /v1/learning
     POST /v1/plan
+    POST /v1/prompts/optimize
     POST /v1/related
     POST /v1/route
     POST /v1/search
+    POST /v1/templates/render
+    POST /v1/templates/{id}/pin
+    POST /v1/templates/{id}/rewrite
+    POST /v1/templates/{id}/search
+    POST /v1/templates/{id}/use
+    POST /v1/templates/{id}/versions
     ");
 }
 

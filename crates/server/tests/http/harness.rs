@@ -162,6 +162,12 @@ impl Server {
         response.json().await.unwrap()
     }
 
+    pub(crate) async fn get_text(&self, path: &str) -> String {
+        let response = self.get(path).await;
+        assert!(response.status().is_success(), "{path}");
+        response.text().await.unwrap()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Value) -> Response {
         self.request(Method::POST, path).json(&body).send().await.unwrap()
     }

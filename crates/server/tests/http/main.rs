@@ -12,5 +12,6 @@ mod harness;
 mod learning;
 mod page;
 mod planning;
+mod prompts;
 mod related;
 mod serving;

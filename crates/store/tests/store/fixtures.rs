@@ -73,6 +73,7 @@ pub(crate) fn decision(id: RequestId) -> Decision {
         reduction: 0.0,
         answerer: Answerer::Model("small".to_owned()),
         parameters: None,
+        prompt: None,
     };
     let prediction = Prediction {
         quality: 0.1 + 0.2,
@@ -104,6 +105,7 @@ pub(crate) fn decision(id: RequestId) -> Decision {
         reason: "the baseline".to_owned(),
         charge: 0.0,
         cache: None,
+        experiment: None,
     }
 }
 
@@ -132,6 +134,7 @@ pub(crate) fn answer(at: u64) -> Answer {
         finish_reason: "stop".to_owned(),
         origin: AnswerOrigin::Plan,
         selective: None,
+        prompted: None,
         at: Timestamp(at),
     }
 }

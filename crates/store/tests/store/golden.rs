@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::fixtures::{answer, decision, document, open, outcome, request, resolve, thumb};
 
-const CURRENT: u32 = 2;
+const CURRENT: u32 = 3;
 
 fn golden(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.db.sql"))
@@ -45,6 +45,7 @@ fn fill(store: &dyn Store) {
     store.put_snapshot("mean", 2, &[1, 2, 3]).unwrap();
     resolve(store.put_batch(request(3), Timestamp(400), 2, "[1, 2]".to_owned())).unwrap();
     resolve(store.put_batch_result(request(3), batch_result())).unwrap();
+    store.put_register("prompts", "{\"kept\": true}").unwrap();
 }
 
 fn batch_result() -> BatchResult {
@@ -101,6 +102,8 @@ fn check(store: &dyn Store, version: u32) {
         let standing = store.batch_standing(request(3)).unwrap().unwrap();
         assert_eq!((standing.at, standing.questions, standing.failed), (Timestamp(400), 2, 1));
     }
+    let kept = (version >= 3).then(|| "{\"kept\": true}".to_owned());
+    assert_eq!(store.register("prompts").unwrap(), kept);
 }
 
 #[test]

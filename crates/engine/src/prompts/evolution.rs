@@ -1,0 +1,407 @@
+//! Evolution: a template's blocks in other combinations, tried on a share of its requests, until one is good enough to be
+//! confirmed by an experiment, and put into use by it.
+
+mod blocks;
+mod insights;
+mod rewriting;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use burnish_learning::search::{Born, Candidate, Event, Nominee, Search, SearchSettings};
+use burnish_learning::{ComparisonSettings, History, Measured, TrialSettings};
+use burnish_prompt::{Library, TOPICS, Template};
+use burnish_types::{Assignment, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use blocks::Palette;
+pub use insights::{Finding, Insights};
+pub use rewriting::Rewritten;
+
+use super::changes::ChangeKind;
+use super::experiments::{Action, Arms, ExperimentState, NewExperiment, Running, Sticky};
+use super::standing::{Origin, Standing};
+use crate::EngineError;
+use crate::settings::EvolutionSettings;
+
+/// What stands before a template's id in the name of its search.
+const NAME: &str = "search:";
+/// The share of the requests that the challenger gets while it is confirmed.
+const CONFIRMED_WITH: f64 = 0.5;
+/// Outcomes before a search may end for want of anything better.
+const LEAST_OUTCOMES: u64 = 300;
+/// Length is priced in the search; what answers cost beside is not held against a candidate.
+const ANY_COST: f64 = 1e9;
+/// A thousand tokens, which prices are said for.
+const THOUSAND: f64 = 1_000.0;
+
+/// The search for a better version of a template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evolution {
+    /// The template.
+    pub template: String,
+    /// Whether it goes on.
+    pub is_running: bool,
+    /// Why it ended, where it did.
+    pub reason: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// The blocks that it combines.
+    palette: Palette,
+    /// The share of the requests that it gets.
+    pub share: f64,
+    /// The version that everything is compared with.
+    pub champion: String,
+    /// The experiment that confirms a candidate now.
+    pub trial: Option<(u64, String)>,
+    search: Search,
+    /// The version of each candidate, by its number, whether it is in the pool or was.
+    versions: BTreeMap<u64, String>,
+    /// The versions that requests get, with their probabilities.
+    arms: Vec<(String, f64)>,
+    /// Steps so far, which the next one's chance comes from.
+    steps: u64,
+}
+
+/// A candidate of a search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateStanding {
+    /// Its version.
+    pub version: String,
+    /// How it came to be.
+    pub origin: Origin,
+    /// What it was made of, as versions.
+    pub parents: Vec<String>,
+    /// The blocks that it has, slot by slot, in words.
+    pub blocks: Vec<(String, String)>,
+    /// Tokens of these.
+    pub tokens: f64,
+    /// Outcomes of its own.
+    pub outcomes: u64,
+    /// The probability with which a request of the search gets it.
+    pub share: f64,
+    /// The quality to expect of it, and the standard deviation of that.
+    pub quality: f64,
+    /// The same.
+    pub deviation: f64,
+    /// Whether it is the one that everything is compared with.
+    pub is_champion: bool,
+}
+
+impl Evolution {
+    /// Outcomes that it has seen.
+    pub fn outcomes(&self) -> u64 {
+        self.search.outcomes()
+    }
+
+    /// The pool, with what is expected of each.
+    pub fn pool(&self) -> Vec<CandidateStanding> {
+        // What is known is fitted again where it was not kept.
+        let mut search = self.search.clone();
+        let pool: Vec<Candidate> = search.pool().to_vec();
+        let champion = search.champion().map(|champion| champion.id);
+        let Some(credit) = search.credit() else { return Vec::new() };
+        let standing = |candidate: &Candidate| {
+            let version = self.versions.get(&candidate.id)?.clone();
+            let estimate = credit.estimate(&candidate.options, None)?;
+            let share =
+                self.arms.iter().find(|(known, _)| *known == version).map_or(0.0, |(_, share)| *share);
+            Some(CandidateStanding {
+                origin: origin(candidate.born),
+                parents: candidate.parents.iter().filter_map(|id| self.versions.get(id).cloned()).collect(),
+                blocks: self.palette.described(&candidate.options),
+                tokens: credit.length(&candidate.options),
+                outcomes: candidate.outcomes,
+                share,
+                quality: estimate.mean.clamp(0.0, 1.0),
+                deviation: estimate.deviation,
+                is_champion: Some(candidate.id) == champion,
+                version,
+            })
+        };
+        pool.iter().filter_map(standing).collect()
+    }
+
+    fn new(template: &Arc<Template>, palette: Palette, settings: &EvolutionSettings, at: Timestamp) -> Self {
+        let search_settings = SearchSettings {
+            pool: settings.pool,
+            length_price: settings.length_price / THOUSAND,
+            confidence: settings.confidence,
+            ..SearchSettings::default()
+        };
+        let contexts = TOPICS.map(str::to_owned).to_vec();
+        let champion = palette.champion();
+        let search = Search::new(search_settings, palette.slots(), contexts, &champion);
+        let version = template.version().to_owned();
+        Self {
+            template: template.id().to_owned(),
+            is_running: true,
+            reason: String::new(),
+            started: at,
+            palette,
+            share: settings.share,
+            champion: version.clone(),
+            trial: None,
+            search,
+            versions: BTreeMap::from([(0, version.clone())]),
+            arms: vec![(version, 1.0)],
+            steps: 0,
+        }
+    }
+
+    pub(super) fn running(&self) -> Option<Running> {
+        let runs = self.is_running && self.trial.is_none() && self.arms.len() > 1;
+        runs.then(|| {
+            let arms = self.arms.iter().map(|(version, share)| {
+                let own = self.share * share;
+                match *version == self.champion {
+                    // What the search leaves alone gets the champion, too.
+                    true => (version.clone(), 1.0 - self.share + own),
+                    false => (version.clone(), own),
+                }
+            });
+            let arms: Arms = arms.collect();
+            Running::new(
+                format!("{NAME}{}", self.template),
+                self.template.clone(),
+                self.champion.clone(),
+                arms,
+            )
+        })
+    }
+
+    pub(super) fn names(&self, version: &str) -> bool {
+        self.is_running && (self.champion == version || self.versions.values().any(|known| known == version))
+    }
+
+    fn end(&mut self, reason: &str) {
+        (self.is_running, self.reason) = (false, reason.to_owned());
+    }
+
+    /// By which probabilities requests get the versions from now on.
+    fn refresh(&mut self) {
+        let chosen = self.search.draw(None, self.steps);
+        let shares = chosen.map(|chosen| chosen.propensities).unwrap_or_default();
+        let arm = |(id, share): (u64, f64)| Some((self.versions.get(&id)?.clone(), share));
+        self.arms = shares.into_iter().filter_map(arm).filter(|(_, share)| *share > 0.0).collect();
+    }
+}
+
+fn origin(born: Born) -> Origin {
+    match born {
+        Born::Founder => Origin::File,
+        Born::Recombined => Origin::Recombined,
+        Born::Shortened => Origin::Shortened,
+        Born::Specialised => Origin::Specialised,
+        Born::Generalised => Origin::Generalised,
+        Born::Rewritten => Origin::Rewritten,
+    }
+}
+
+impl Standing {
+    /// The search of a template, where there is or was one.
+    pub(super) fn evolution(&self, template: &str) -> Option<&Evolution> {
+        self.evolutions.get(template)
+    }
+
+    /// Begins to search for a better version of a template.
+    pub(super) fn evolve(
+        &mut self,
+        id: &str,
+        library: &Library,
+        settings: &EvolutionSettings,
+        at: Timestamp,
+    ) -> Result<(), EngineError> {
+        let line = self.line(id)?.clone();
+        let refuse = |reason: String| Err(EngineError::InvalidExperiment(reason));
+        if line.pinned {
+            return refuse(format!("`{id}` is pinned: let it go before it is searched for a better version"));
+        }
+        if self.evolutions.get(id).is_some_and(|known| known.is_running) {
+            return refuse(format!("a better version of `{id}` is searched for already"));
+        }
+        let template = self.template(&line.in_use).ok_or_else(|| {
+            EngineError::InvalidTemplate(format!(
+                "the version of `{id}` in use cannot be used by this program"
+            ))
+        })?;
+        let drafts: Vec<Arc<Template>> = self
+            .versions_of(id)
+            .iter()
+            .filter(|record| !self.was_dropped(&record.version))
+            .filter_map(|record| self.template(&record.version))
+            .collect();
+        let palette = Palette::of(&template, &drafts, library);
+        let mut evolution = Evolution::new(&template, palette, settings, at);
+        self.step(&mut evolution, at)?;
+        self.evolutions.insert(id.to_owned(), evolution);
+        let reason = "a better version is searched for".to_owned();
+        self.note(ChangeKind::Searching, id, &line.in_use, None, None, reason, at);
+        Ok(())
+    }
+
+    /// Ends the search of a template.
+    pub(super) fn end_evolution(&mut self, id: &str, reason: &str, at: Timestamp) -> Result<(), EngineError> {
+        self.line(id)?;
+        let running = self.evolutions.get_mut(id).filter(|known| known.is_running);
+        let Some(evolution) = running else {
+            let reason = format!("no better version of `{id}` is searched for: there is nothing to stop");
+            return Err(EngineError::InvalidExperiment(reason));
+        };
+        evolution.end(reason);
+        let version = evolution.champion.clone();
+        self.note(ChangeKind::Settled, id, &version, None, None, reason.to_owned(), at);
+        Ok(())
+    }
+
+    /// Counts an outcome of a request of a search. Whether that changed what requests get.
+    pub(super) fn hear_search(
+        &mut self,
+        assignment: &Assignment,
+        topics: &[String],
+        measured: &Measured,
+        history: impl Fn(&str) -> Option<History>,
+        at: Timestamp,
+    ) -> bool {
+        let Some(id) = assignment.experiment.strip_prefix(NAME) else { return false };
+        let Some(mut evolution) = self.evolutions.remove(id) else { return false };
+        let mut changed = false;
+        let candidate = evolution.versions.iter().find(|(_, version)| **version == assignment.version);
+        if let Some(candidate) = candidate.map(|(id, _)| *id).filter(|_| evolution.is_running) {
+            let topic = topics.first().and_then(|topic| TOPICS.iter().position(|known| known == topic));
+            let topic = topic.unwrap_or_default() as u16;
+            evolution.search.observe(candidate, topic, measured.quality, measured.output_tokens);
+            if evolution.search.is_due() && evolution.trial.is_none() {
+                changed = true;
+                if let Err(error) = self.step(&mut evolution, at) {
+                    tracing::error!(%error, "the search of `{id}` ends");
+                    evolution.end(&error.to_string());
+                }
+            }
+        }
+        let (id, starts) = (evolution.template.clone(), evolution.trial.clone());
+        let champion = evolution.champion.clone();
+        self.evolutions.insert(id.clone(), evolution);
+        if changed && let Some((_, experiment)) = starts {
+            // It was put down by the step.
+            let why = "as the search proposes";
+            if let Err(error) = self.act(&experiment, Action::Start, why, history(&champion), at) {
+                tracing::error!(%error, "the search of `{id}` ends");
+                let _ = self.end_evolution(&id, &error.to_string(), at);
+            }
+        }
+        changed
+    }
+
+    /// Takes note of how experiments that confirm candidates have ended. To be called when any may have.
+    pub(super) fn settle_searches(&mut self, at: Timestamp) {
+        let ids: Vec<String> = self.evolutions.keys().cloned().collect();
+        for id in ids {
+            let Some(mut evolution) = self.evolutions.remove(&id) else { continue };
+            if evolution.is_running {
+                self.settle_search(&mut evolution, at);
+            }
+            self.evolutions.insert(id, evolution);
+        }
+    }
+
+    fn settle_search(&mut self, evolution: &mut Evolution, at: Timestamp) {
+        let in_use = self.line(&evolution.template).map(|line| line.in_use.clone()).unwrap_or_default();
+        if let Some((candidate, experiment)) = evolution.trial.clone() {
+            let state = self.experiment(&experiment).map_or(ExperimentState::Retired, |known| known.state);
+            match state {
+                ExperimentState::Draft | ExperimentState::Running => return,
+                ExperimentState::Promoted => {
+                    evolution.search.promote(candidate);
+                    evolution.champion = evolution.versions.get(&candidate).cloned().unwrap_or_default();
+                }
+                ExperimentState::Retired => {
+                    evolution.search.refuse(candidate);
+                }
+            }
+            evolution.trial = None;
+            evolution.refresh();
+        }
+        if evolution.champion != in_use {
+            evolution.end("another version is in use");
+            let (id, reason) = (evolution.template.clone(), evolution.reason.clone());
+            self.note(ChangeKind::Settled, &id, &in_use, None, None, reason, at);
+        }
+    }
+
+    /// Renews the pool, and puts an experiment down where a candidate is good enough to be confirmed.
+    fn step(&mut self, evolution: &mut Evolution, at: Timestamp) -> Result<(), EngineError> {
+        evolution.steps += 1;
+        let seed = evolution.steps;
+        let events = evolution.search.step(seed);
+        self.take_events(evolution, events, at)?;
+        if let Some(nominee) = evolution.search.nominate(seed) {
+            let experiment = self.confirm(evolution, &nominee, at)?;
+            evolution.trial = Some((nominee.candidate, experiment));
+        } else if evolution.search.outcomes() >= LEAST_OUTCOMES
+            && evolution.search.outlook(seed) < evolution.search.settings().least_gain
+        {
+            evolution.end("nothing better is in sight");
+            let (id, version) = (evolution.template.clone(), evolution.champion.clone());
+            self.note(ChangeKind::Settled, &id, &version, None, None, evolution.reason.clone(), at);
+        }
+        evolution.refresh();
+        Ok(())
+    }
+
+    fn take_events(
+        &mut self,
+        evolution: &mut Evolution,
+        events: Vec<Event>,
+        at: Timestamp,
+    ) -> Result<(), EngineError> {
+        for event in events {
+            let Event::Added(candidate) = event else { continue };
+            let parents: Vec<String> =
+                candidate.parents.iter().filter_map(|id| evolution.versions.get(id).cloned()).collect();
+            let base = self.template(&evolution.champion).ok_or_else(|| {
+                EngineError::InvalidTemplate("the version in use cannot be used anymore".to_owned())
+            })?;
+            let made = evolution.palette.template(&base, &candidate.options);
+            let template = made.map_err(|error| EngineError::InvalidTemplate(error.to_string()))?;
+            let note = evolution.palette.note(&candidate.options);
+            let version = self.draft(template, origin(candidate.born), parents, &note, at)?;
+            evolution.versions.insert(candidate.id, version);
+        }
+        Ok(())
+    }
+
+    fn confirm(
+        &mut self,
+        evolution: &Evolution,
+        nominee: &Nominee,
+        at: Timestamp,
+    ) -> Result<String, EngineError> {
+        let version = evolution.versions.get(&nominee.candidate).cloned().unwrap_or_default();
+        let ComparisonSettings { promote_above, retire_below, .. } = nominee.comparison;
+        let mut trial = TrialSettings::default();
+        // What the search has seen speaks for it already.
+        let level = 1.0 - evolution.search.settings().confidence;
+        trial.comparison = ComparisonSettings {
+            level,
+            retire_level: 2.0 * level,
+            promote_above,
+            retire_below,
+            ..trial.comparison
+        };
+        self.create(
+            NewExperiment {
+                name: format!("{}, as its search proposes", evolution.template),
+                template: evolution.template.clone(),
+                challengers: vec![version],
+                share: CONFIRMED_WITH,
+                sticky: Sticky::Request,
+                topics: Vec::new(),
+                promotes_itself: true,
+                most_cost: ANY_COST,
+                trial,
+            },
+            at,
+        )
+    }
+}

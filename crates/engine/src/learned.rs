@@ -10,7 +10,8 @@ use burnish_learning::router::{Routed, Router};
 use burnish_learning::selection::{self, LABEL_WEIGHT};
 use burnish_learning::{FeatureVector, Memory, Recall, Settled, Testimony};
 use burnish_types::{
-    ChunkId, Embedder, Embedding, LoggedOutcome, PromptPlan, Query, Store, Strategy, Timestamp, UserContext,
+    ChunkId, Embedder, Embedding, LoggedOutcome, Plan, PromptPlan, Query, Store, Strategy, Timestamp,
+    UserContext,
 };
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -191,14 +192,26 @@ impl Fold {
     fn learn(&mut self, logged: &LoggedOutcome, heard: &mut Heard) {
         // What is found related says nothing of how questions are best answered.
         let chosen = planner::was_chosen(&logged.decision);
-        let Some(choice) = logged.decision.choice().filter(|_| chosen) else { return };
+        let Some(choice) = logged.decision.choice() else { return };
         let (before, after) = (settled_before(logged), settled_with(logged));
         if before == after {
             return;
         }
+        if logged.decision.charge > 0.0 {
+            // Whatever prompt was tried beside: what exploring was worth is known now.
+            let quality = |settled: &Option<Settled>| settled.as_ref().map_or(0.0, |settled| settled.quality);
+            heard.returned += quality(&after) - quality(&before);
+        }
+        if !chosen {
+            return;
+        }
         let arm = choice.plan.strategy.as_str();
         let x = FeatureVector::new(&logged.decision.features);
-        let combination = self.combinations.of(&choice.plan);
+        // Operations that the model was told, and not those that were planned for one that was not asked.
+        let told =
+            logged.answer.as_ref().map(|answer| answer.prompted.as_ref().map(|told| told.prompt.clone()));
+        let plan = Plan { prompt: told.unwrap_or(choice.plan.prompt.clone()), ..choice.plan.clone() };
+        let combination = self.combinations.of(&plan);
         let space = self.combinations.space();
         let is_plain = combination.as_ref().is_none_or(|taken| *taken == space.plain(taken[0]));
         let at = logged.decision.at;
@@ -222,11 +235,6 @@ impl Fold {
         if let Some(combination) = combination {
             let numbers = self.sketches.numbers(&x, logged.decision.sketch.as_ref());
             self.learn_effects(&combination, &numbers, settled, at, is_first, heard);
-        }
-        let [before, after] = settled;
-        if logged.decision.charge > 0.0 {
-            let quality = |settled: Option<Settled>| settled.map_or(0.0, |settled| settled.quality);
-            heard.returned += quality(after) - quality(before);
         }
     }
 

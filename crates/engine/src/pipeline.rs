@@ -165,7 +165,7 @@ impl Engine {
         let sketch = looked.as_ref().and_then(|looked| self.sketches.of(&looked.embedding));
         let known = self.prompts.characteristics(query, &features);
         let embedding = looked.as_ref().map(|looked| looked.embedding.as_slice());
-        let circumstances = self.circumstances(id, query, pinned, features, sketch, embedding);
+        let circumstances = self.circumstances(id, query, pinned, features, sketch, (embedding, &known));
         let mut decision = self.planner.decide(query, circumstances, pinned, &self.learned)?;
         decision.cache = cache;
         self.prompts.assign(&mut decision, &known.topics);
@@ -205,7 +205,7 @@ impl Engine {
         pinned: &Pinned,
         features: QueryFeatures,
         sketch: Option<Sketch>,
-        embedding: Option<&[f32]>,
+        (embedding, known): (Option<&[f32]>, &Characteristics),
     ) -> Circumstances {
         let routed = embedding.and_then(|embedding| self.learned.route(embedding));
         let asked = Asked {
@@ -216,7 +216,7 @@ impl Engine {
             answerer: pinned.answerer.clone(),
             given: None,
             counts_money: false,
-            prompts: self.prompts.possible(&self.prompts.characteristics(query, &features), routed.as_ref()),
+            prompts: self.prompts.possible(known, routed.as_ref()),
         };
         let at = self.clock.now();
         let left = self.budgets.left(&query.user, at);

@@ -84,8 +84,9 @@ pub(crate) struct Possible {
     /// The template with the operations that are not to be chosen, and about how many tokens its own words are; none where
     /// nothing is told to anybody.
     plain: Option<(PromptPlan, f64)>,
-    /// The operations to choose from, with about how many tokens each adds.
-    operations: Vec<(String, f64)>,
+    /// The operations to choose from, with about how many tokens each adds, and whether the question asks for no other one in its
+    /// slot.
+    operations: Vec<(String, f64, bool)>,
     /// Why this template, where it was chosen by what was learned.
     pub(crate) why: Option<String>,
 }
@@ -94,8 +95,8 @@ impl Possible {
     /// The prompt with some of the operations, and about how many tokens its own words are.
     pub(crate) fn prompt(&self, with: impl Fn(usize) -> bool) -> Option<(PromptPlan, f64)> {
         let (mut prompt, mut tokens) = self.plain.clone()?;
-        for (place, (name, more)) in self.operations.iter().enumerate() {
-            if with(place) {
+        for (place, (name, more, is_free)) in self.operations.iter().enumerate() {
+            if with(place) && *is_free {
                 prompt.operations.push(name.clone());
                 tokens += more;
             }
@@ -118,7 +119,7 @@ impl Prompts {
         if standing.take_files(&files.library, now) {
             standing.write(store)?;
         }
-        let shelf = Shelf::new(&files.library, &standing);
+        let shelf = Shelf::new(&files.library, &standing, &settings);
         let templates = match planner.templates.as_slice() {
             [] => vec![FITTING.to_owned()],
             named => each_once(named),
@@ -167,8 +168,12 @@ impl Prompts {
             }
             *looked = Instant::now();
         }
-        let mut keeping = self.keeping.lock();
-        if !keeping.files.look_again() {
+        // Whoever counts outcomes meanwhile is not waited for: the next request looks.
+        let Some(mut keeping) = self.keeping.try_lock() else { return };
+        let named = |library: &Library| {
+            check_named(&self.templates, &self.operations, library).err().map(|error| error.to_string())
+        };
+        if !keeping.files.look_again(named) {
             return;
         }
         let Keeping { files, standing, .. } = &mut *keeping;
@@ -240,8 +245,13 @@ impl Prompts {
             )
         });
         let operations = self.operations.iter().map(|name| {
-            let tokens = library.operation(name).map_or(0, |operation| operation.tokens());
-            (name.clone(), tokens as f64)
+            let operation = library.operation(name);
+            let tokens = operation.map_or(0, |operation| operation.tokens());
+            let taken = asked
+                .iter()
+                .filter_map(|name| library.operation(name))
+                .any(|asked| operation.is_some_and(|operation| operation.slot == asked.slot));
+            (name.clone(), tokens as f64, !taken)
         });
         Possible { plain, operations: operations.collect(), why }
     }
@@ -257,7 +267,7 @@ impl Prompts {
     }
 
     fn replace(&self, keeping: &Keeping) {
-        *self.shelf.write() = Arc::new(Shelf::new(&keeping.files.library, &keeping.standing));
+        *self.shelf.write() = Arc::new(Shelf::new(&keeping.files.library, &keeping.standing, &self.settings));
     }
 
     /// Changes what was decided, writes it down, and has requests see it. Nothing has changed where it fails.
@@ -301,19 +311,26 @@ impl Prompts {
             let log = store.outcome_log(keeping.standing.position, FOLD_STEP)?;
             let Some(last) = log.last().map(|logged| logged.position) else { break };
             for heard in log.iter().filter_map(Heard::of) {
-                let Some(assignment) = &heard.decision.experiment else { continue };
-                let expected = heard.decision.choice().map(|choice| choice.prediction.quality);
+                // What the model was not told says nothing of it: a version may have gone while the request was under way.
+                let assignment = heard.decision.experiment.as_ref();
+                let Some(assignment) = assignment.filter(|known| known.version == heard.prompt.version)
+                else {
+                    continue;
+                };
+                let took = heard.judged.took;
                 let measured = Measured {
                     quality: heard.judged.quality,
-                    expected: expected.filter(|expected| (0.0..=1.0).contains(expected)),
+                    // The planner's own expectation may be off by as much as a variant is harmful.
+                    expected: None,
                     cost_usd: heard.cost_usd,
-                    latency_ms: Some(heard.judged.latency_ms),
-                    output_tokens: Some(heard.judged.output_tokens),
+                    latency_ms: took.map(|took| took.latency_ms),
+                    output_tokens: took.map(|took| took.output_tokens),
                 };
-                changed |= keeping.standing.hear(assignment, &measured, heard.at);
+                let who = experiments::user_of(heard.decision);
+                changed |= keeping.standing.hear(assignment, who, &measured, heard.at);
                 let history = |version: &str| self.history_of(version);
                 changed |=
-                    keeping.standing.hear_search(assignment, heard.topics, &measured, history, heard.at);
+                    keeping.standing.hear_search(assignment, heard.topics, &measured, &history, heard.at);
                 if changed {
                     keeping.standing.settle_searches(heard.at);
                 }
@@ -333,6 +350,7 @@ impl Prompts {
     /// Writes what was counted, so that the next start has less to do.
     pub(crate) fn write(&self, store: &dyn Store) -> Result<(), EngineError> {
         self.tallies.lock().write(store)?;
+        self.examples.write(store)?;
         self.keeping.lock().standing.write(store)
     }
 
@@ -340,9 +358,10 @@ impl Prompts {
     pub(crate) fn fold_anew(&self, store: &dyn Store) -> Result<(), EngineError> {
         let mut anew = Tallies::default();
         anew.catch_up(store)?;
+        // At once, so that nothing of before is read after a crash.
+        anew.write(store)?;
         *self.tallies.lock() = anew;
-        self.examples.forget();
-        Ok(())
+        self.examples.forget(store)
     }
 
     /// What became of a version so far, whoever asked.
@@ -396,9 +415,9 @@ impl Prompts {
         shelf.library().template(id).cloned().ok_or_else(unknown)
     }
 
-    /// The template of a version, where it is known.
-    fn template_of(&self, version: &str) -> Option<Arc<Template>> {
-        self.look(|standing, _| standing.template(version))
+    /// The templates of versions, where they are known.
+    fn templates_of(&self, versions: &[TallyRow]) -> Vec<Option<Arc<Template>>> {
+        self.look(|standing, _| versions.iter().map(|row| standing.template(&row.version)).collect())
     }
 
     /// A version of a template, whether it is in use or not.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burnish_engine::{
-    Action, Answering, Brought, CacheSettings, ChangeKind, Engine, EngineError, EngineSettings,
+    Action, Answering, Ask, Brought, CacheSettings, ChangeKind, Engine, EngineError, EngineSettings,
     ExperimentState, IngestOptions, NewExperiment, NewVersion, Parts, Pinned, PromptRequest, RenderRequest,
     Report, Sampling, Sticky,
 };
@@ -52,6 +52,15 @@ impl LanguageModel for Ruled {
                     Ok(ModelEvent::Finished { reason: "stop".to_owned(), usage: None }),
                 ];
                 let words: ModelStream = Box::pin(stream::iter(events));
+                return Ok(words);
+            }
+            if system.contains("Reply with one JSON object") {
+                let answers: Vec<serde_json::Value> = (1..=asked.lines().count())
+                    .map(|place| serde_json::json!({"question": place, "answer": "It is right [1]."}))
+                    .collect();
+                let text = serde_json::json!({"answers": answers}).to_string();
+                let finished = ModelEvent::Finished { reason: "stop".to_owned(), usage: None };
+                let words: ModelStream = Box::pin(stream::iter([Ok(ModelEvent::Text(text)), Ok(finished)]));
                 return Ok(words);
             }
             let right = fastrand::Rng::with_seed(fnv1a(asked.as_bytes())).f64() < chance;
@@ -184,7 +193,7 @@ async fn a_better_version_is_promoted_by_outcomes_and_taken_back_by_hand() {
     let engine = filled(settings(directory.path())).await;
     let before = engine.template("answer".to_owned()).await.unwrap().line.in_use;
     let better = checking(&engine).await;
-    let created = engine.create_experiment(experiment(&better)).await.unwrap();
+    let created = engine.create_experiment(experiment(&better), false).await.unwrap();
     assert_eq!(created.state, ExperimentState::Draft);
     assert!(judged(&engine, 0, None).await.experiment.is_none(), "a draft gets no requests");
     engine.act_on_experiment(created.id.clone(), Action::Start).await.unwrap();
@@ -239,15 +248,15 @@ async fn a_harmful_version_is_stopped_and_what_cannot_be_done_is_refused() {
         let error = error.map(|_: burnish_engine::Experiment| ()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };
-    refused(engine.create_experiment(experiment(&better)).await, "cannot challenge itself");
-    refused(engine.create_experiment(experiment("0")).await, "no version `0`");
+    refused(engine.create_experiment(experiment(&better), false).await, "cannot challenge itself");
+    refused(engine.create_experiment(experiment("0"), false).await, "no version `0`");
     let wide = NewExperiment { share: 1.0, ..experiment(&plain) };
-    refused(engine.create_experiment(wide).await, "lies between 0 and 1");
+    refused(engine.create_experiment(wide, false).await, "lies between 0 and 1");
     let topic = NewExperiment { topics: vec!["poem".to_owned()], ..experiment(&plain) };
-    refused(engine.create_experiment(topic).await, "no question is of the topic `poem`");
+    refused(engine.create_experiment(topic, false).await, "no question is of the topic `poem`");
     let sticky = NewExperiment { sticky: Sticky::User, ..experiment(&plain) };
-    let running = engine.create_experiment(sticky).await.unwrap();
-    let second = engine.create_experiment(experiment(&plain)).await.unwrap();
+    let running = engine.create_experiment(sticky, false).await.unwrap();
+    let second = engine.create_experiment(experiment(&plain), false).await.unwrap();
     refused(engine.act_on_experiment(running.id.clone(), Action::Resume).await, "only one that runs");
     engine.pin_template("answer".to_owned(), true, String::new()).await.unwrap();
     refused(engine.act_on_experiment(running.id.clone(), Action::Start).await, "is pinned");
@@ -259,7 +268,8 @@ async fn a_harmful_version_is_stopped_and_what_cannot_be_done_is_refused() {
     engine.act_on_experiment(running.id.clone(), Action::Resume).await.unwrap();
     let mut of_user = BTreeMap::<String, bool>::new();
     for place in 0..600 {
-        let user = format!("user {}", place % 40);
+        // Each comes twice: the second outcome says nothing more.
+        let user = format!("user {}", place / 2);
         let decision = judged(&engine, place, Some(&user)).await;
         let Some(assigned) = decision.experiment else { break };
         assert_eq!(*of_user.entry(user).or_insert(assigned.challenger), assigned.challenger, "sticky");
@@ -388,6 +398,7 @@ async fn templates_and_operations_are_chosen_by_what_was_learned() {
     settings.planner.templates = ["answer", "checks"].map(str::to_owned).to_vec();
     settings.planner.operations = vec!["scaffold".to_owned()];
     settings.planner.policy = "thompson".to_owned();
+    settings.planner.router.loss = 0.1;
     let engine = filled(settings.clone()).await;
     let mut last = 0;
     for place in 0..300 {
@@ -416,10 +427,11 @@ async fn a_search_finds_the_blocks_that_help_confirms_them_and_learns_from_failu
     for place in 0..10 {
         judged(&engine, 10_000 + place, None).await;
     }
-    let evolution = engine.evolve_template("answer".to_owned()).await.unwrap();
-    assert!(evolution.pool().len() > 1, "{evolution:?}");
+    engine.evolve_template("answer".to_owned()).await.unwrap();
+    let (evolution, pool) = engine.evolution("answer".to_owned()).await.unwrap().unwrap();
+    assert!(pool.len() > 1, "{evolution:?}");
     assert!(engine.evolve_template("answer".to_owned()).await.is_err(), "twice");
-    let rewritten = engine.rewrite_template("answer".to_owned()).await.unwrap();
+    let rewritten = engine.rewrite_template("answer".to_owned(), None).await.unwrap();
     assert!(rewritten.is_searched && rewritten.failures > 0, "{rewritten:?}");
     assert!(rewritten.instructions.contains(CHECK), "{rewritten:?}");
     let mut promoted = Vec::new();
@@ -436,10 +448,6 @@ async fn a_search_finds_the_blocks_that_help_confirms_them_and_learns_from_failu
                 break;
             }
         }
-        if place == 300 {
-            let text = format!("{:?}", engine.evolution("answer").unwrap().unwrap().pool());
-            assert!(text.contains("of answer") || text.contains("brief"), "{text}");
-        }
     }
     let standing = engine.template("answer".to_owned()).await.unwrap();
     let text = standing.template.to_text();
@@ -454,8 +462,98 @@ async fn a_search_finds_the_blocks_that_help_confirms_them_and_learns_from_failu
     drop(engine);
     let engine = open(settings);
     assert_eq!(engine.template("answer".to_owned()).await.unwrap().line.in_use, standing.line.in_use);
-    assert!(engine.evolution("answer").unwrap().unwrap().outcomes() > 100);
+    assert!(engine.evolution("answer".to_owned()).await.unwrap().unwrap().0.outcomes() > 100);
     engine.use_version("answer".to_owned(), first.clone(), "back".to_owned()).await.unwrap();
-    assert!(!engine.evolution("answer").unwrap().unwrap().is_running);
+    assert!(!engine.evolution("answer".to_owned()).await.unwrap().unwrap().0.is_running);
     assert_eq!(engine.template("answer".to_owned()).await.unwrap().line.in_use, first);
+}
+
+#[tokio::test]
+async fn a_crash_loses_nothing_and_what_is_pinned_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = filled(settings(directory.path())).await;
+    let before = engine.template("answer".to_owned()).await.unwrap().line.in_use;
+    let better = checking(&engine).await;
+    let running = engine.create_experiment(experiment(&better), true).await.unwrap();
+    for place in 0..17 {
+        judged(&engine, place, None).await;
+    }
+    let known = engine.experiment(&running.id).unwrap();
+    assert_eq!(known.challengers[0].finding().observations, 17);
+    // The engine goes without writing anything more.
+    drop(engine);
+    let engine = open(settings(directory.path()));
+    assert_eq!(engine.experiment(&running.id).unwrap(), known);
+    let standing = engine.template("answer".to_owned()).await.unwrap();
+    assert_eq!(standing.tallies.iter().map(|row| row.tally.outcomes).sum::<u64>(), 17);
+
+    // Requests that were assigned before the template was pinned are judged afterwards.
+    let mut open_ones = Vec::new();
+    for place in 100..600 {
+        let query = question(&format!("What is the rate of the ledger in case {place}?"));
+        let (decision, answer) = ask(&engine, query).await;
+        open_ones.push((decision.id, answer.text.contains("right")));
+    }
+    engine.pin_template("answer".to_owned(), true, String::new()).await.unwrap();
+    for (request, up) in open_ones {
+        engine.feedback(Report::new(request, Judgement::Thumb { up })).await.unwrap();
+    }
+    let experiment = engine.experiment(&running.id).unwrap();
+    assert_eq!(experiment.state, ExperimentState::Running, "{experiment:?}");
+    assert!(experiment.challengers[0].note.contains("promoted"), "{experiment:?}");
+    assert!(engine.prompt_changes().iter().any(|change| change.kind == ChangeKind::Proposed));
+    assert_eq!(engine.template("answer".to_owned()).await.unwrap().line.in_use, before);
+    assert!(
+        judged(&engine, 999, None).await.experiment.is_none(),
+        "a pinned template is not experimented with"
+    );
+}
+
+#[tokio::test]
+async fn what_was_decided_of_a_file_holds_again_when_the_file_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let prompts = directory.path().join("prompts");
+    fs::create_dir(&prompts).unwrap();
+    let own = burnish_prompt::SHIPPED[0].1.replace("id = \"answer\"", "id = \"own\"");
+    fs::write(prompts.join("own.md"), &own).unwrap();
+    let mut settings = settings(directory.path());
+    settings.prompts.directory = Some(prompts.clone());
+    let engine = filled(settings.clone()).await;
+    let changed = BTreeMap::from([(BlockKind::Format, "Be brief.".to_owned())]);
+    let version =
+        engine.draft_version("own".to_owned(), NewVersion::Blocks(changed), String::new()).await.unwrap();
+    engine.use_version("own".to_owned(), version.clone(), String::new()).await.unwrap();
+    engine.pin_template("own".to_owned(), true, String::new()).await.unwrap();
+    drop(engine);
+    fs::remove_file(prompts.join("own.md")).unwrap();
+    let engine = open(settings.clone());
+    assert!(matches!(engine.template("own".to_owned()).await, Err(EngineError::UnknownTemplate { .. })));
+    drop(engine);
+    fs::write(prompts.join("own.md"), &own).unwrap();
+    let engine = open(settings);
+    let line = engine.template("own".to_owned()).await.unwrap().line;
+    assert!(line.in_use == version && line.pinned, "{line:?}");
+}
+
+#[tokio::test]
+async fn what_answered_together_says_nothing_of_a_version_that_was_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = filled(settings(directory.path())).await;
+    let better = checking(&engine).await;
+    let running = engine.create_experiment(experiment(&better), true).await.unwrap();
+    let asks: Vec<Ask> = (0..12)
+        .map(|place| Ask {
+            query: question(&format!("What is the rate of the ledger in case {place}?")),
+            pinned: Pinned::default(),
+            sampling: Sampling::default(),
+        })
+        .collect();
+    let answered = engine.answer_batch(asks).await;
+    for one in answered {
+        let one = one.unwrap();
+        assert!(one.together > 1 && one.answer.prompted.is_none(), "{one:?}");
+        engine.feedback(Report::new(one.decision.id, Judgement::Thumb { up: true })).await.unwrap();
+    }
+    let experiment = engine.experiment(&running.id).unwrap();
+    assert_eq!(experiment.challengers[0].finding().observations, 0, "{experiment:?}");
 }

@@ -20,14 +20,24 @@ pub struct RoutingReport {
     pub seeds: u64,
     /// The arm that is in use at first.
     pub baseline: String,
-    /// What cost means: `output_tokens`, or `cost_usd`.
-    pub cost: &'static str,
+    /// What cost means.
+    pub cost: Cost,
     /// Always that arm, over the second half of the rows, in the mean over orders.
     pub always: Point,
     /// By price.
     pub prices: Vec<Priced>,
     /// The places of those prices than which none is both cheaper and better, cheapest first.
     pub front: Vec<usize>,
+}
+
+/// What is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cost {
+    /// Tokens that are written.
+    OutputTokens,
+    /// US dollars.
+    Usd,
 }
 
 /// A quality at a cost.
@@ -65,6 +75,7 @@ pub fn evaluate(
     table: &OutcomeTable,
     embeddings: &[Embedding],
     baseline: usize,
+    cost: Cost,
     prices: &[f64],
     seeds: u64,
     seed: u64,
@@ -80,9 +91,12 @@ pub fn evaluate(
         })
         .collect();
     let rows = whole.filter(|rows| !rows.is_empty()).ok_or(EvalError::NoRows)?;
-    let counts_tokens = rows.iter().flatten().all(|outcome| outcome.output_tokens.is_some());
+    let of = cost;
     let cost = |outcome: &RecordedOutcome| {
-        let cost = if counts_tokens { outcome.output_tokens } else { outcome.cost_usd };
+        let cost = match of {
+            Cost::OutputTokens => outcome.output_tokens,
+            Cost::Usd => outcome.cost_usd,
+        };
         cost.unwrap_or_default()
     };
     let table_rows = Rows { rows: &rows, embeddings, cost: &cost };
@@ -115,7 +129,7 @@ pub fn evaluate(
         n: rows.len(),
         seeds: seeds.max(1),
         baseline: table.arms[baseline].clone(),
-        cost: if counts_tokens { "output_tokens" } else { "cost_usd" },
+        cost: of,
         always,
         prices,
         front,
@@ -228,13 +242,13 @@ mod tests {
         let table = OutcomeTable { arms: vec!["cheap".to_owned(), "dear".to_owned()], rows: rows.collect() };
         let embedding = |place: usize| if place.is_multiple_of(2) { vec![1.0, 0.0] } else { vec![0.0, 1.0] };
         let embeddings: Vec<Embedding> = (0..2_000).map(embedding).collect();
-        let report = evaluate(&table, &embeddings, 1, &[0.0, 0.1], 3, 1).unwrap();
-        assert_eq!((report.baseline.as_str(), report.cost), ("dear", "output_tokens"));
+        let report = evaluate(&table, &embeddings, 1, Cost::OutputTokens, &[0.0, 0.1], 3, 1).unwrap();
+        assert_eq!((report.baseline.as_str(), report.cost), ("dear", Cost::OutputTokens));
         assert!((report.always.cost - 100.0).abs() < 1e-9);
         let priced = &report.prices[1];
         assert!(priced.reached.cost < 80.0 && priced.over_rows.mean > 0.0, "{report:?}");
         assert!(priced.least_share > 0.97 && priced.shares[0] > 0.2, "{report:?}");
         assert!(!report.front.is_empty());
-        assert_eq!(report, evaluate(&table, &embeddings, 1, &[0.0, 0.1], 3, 1).unwrap());
+        assert_eq!(report, evaluate(&table, &embeddings, 1, Cost::OutputTokens, &[0.0, 0.1], 3, 1).unwrap());
     }
 }

@@ -18,6 +18,10 @@ const BIAS: f64 = 0.5;
 const CAUTION: f64 = 2.0;
 /// The quality of an option in use before any outcome.
 const NEUTRAL: f64 = 0.5;
+/// Outcomes until an option is known.
+const TRIALS: u64 = 30;
+/// What makes the better of two equals.
+const HARDLY: f64 = 1e-9;
 /// The form of a snapshot.
 const VERSION: u32 = 1;
 
@@ -133,7 +137,12 @@ impl Router {
         let qualities: Vec<f64> =
             self.options.iter().map(|model| self.level(model) + dot(&model.quality, &x)).collect();
         let costs: Vec<f64> = self.options.iter().map(|model| dot(&model.cost, &x).max(0.0)).collect();
-        let score = |option: usize| qualities[option] - price * costs[option] / mean_cost;
+        let worth = |option: usize| qualities[option] - price * costs[option] / mean_cost;
+        // One that is hardly known yet may have been unlucky: it is tried as soon as that may be lost.
+        let score = |option: usize| match self.options[option].outcomes < TRIALS && option > 0 {
+            true => worth(option).max(worth(0) + HARDLY),
+            false => worth(option),
+        };
         let best = (1..self.options.len())
             .fold(0, |best, option| if score(option) > score(best) { option } else { best });
         let is_held = best != 0 && !self.may_lose(qualities[0], qualities[best]);

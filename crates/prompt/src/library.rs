@@ -1,6 +1,6 @@
 //! All templates and operations that are in use: those that come with the program, and those of a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::composition::Prompt;
@@ -60,6 +60,8 @@ pub enum LibraryError {
 #[derive(Clone, Debug, Default)]
 pub struct Library {
     templates: BTreeMap<String, Arc<Template>>,
+    /// Those that are as they came with the program.
+    shipped: BTreeSet<String>,
     operations: BTreeMap<String, Arc<Operation>>,
 }
 
@@ -73,6 +75,7 @@ impl Library {
         let mut library = Self::default();
         let shipped = SHIPPED.map(|(file, text)| (file.to_owned(), text.to_owned()));
         library.take(&shipped)?;
+        library.shipped = library.templates.keys().cloned().collect();
         library.take_operations("operations.toml", SHIPPED_OPERATIONS).map_err(|error| vec![error])?;
         library.take(files)?;
         Ok(library)
@@ -93,6 +96,7 @@ impl Library {
                         other: other.to_owned(),
                     }),
                     None => {
+                        self.shipped.remove(template.id());
                         self.templates.insert(template.id().to_owned(), Arc::new(template));
                     }
                 },
@@ -118,6 +122,11 @@ impl Library {
     /// The template with this id.
     pub fn template(&self, id: &str) -> Option<&Arc<Template>> {
         self.templates.get(id)
+    }
+
+    /// Whether the template with this id came with the program.
+    pub fn is_shipped(&self, id: &str) -> bool {
+        self.shipped.contains(id)
     }
 
     /// Puts a template in the place of the one with its id.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::block::BlockKind;
+use crate::passages::escaped;
 use crate::template::{Compiled, TemplateError, tokens_of};
 
 /// Of two operations of one slot a prompt has the later one; those of different slots don't know each other.
@@ -53,6 +54,14 @@ pub struct Example {
     pub question: String,
     /// What people found good.
     pub answer: String,
+}
+
+impl Example {
+    /// Of what somebody asked and was answered: as material to look at, in which nothing can be mistaken for a passage's end.
+    pub fn new(question: &str, answer: &str) -> Self {
+        let question: Vec<&str> = question.split_whitespace().collect();
+        Self { question: escaped(&question.join(" ")), answer: escaped(answer) }
+    }
 }
 
 /// An operation as it is written down.

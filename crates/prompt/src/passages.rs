@@ -41,7 +41,7 @@ fn tag<'a>(text: &'a str, sign: &str) -> Option<(usize, &'a str, &'a str)> {
 }
 
 /// The text with every sign replaced that begins, or nearly begins, a delimiter or a mark of who speaks.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for (place, letter) in text.char_indices() {
         let rest = &text[place..];

@@ -100,6 +100,8 @@ pub struct Assignment {
     pub challenger: bool,
     /// The probability with which it was going to be.
     pub propensity: f64,
+    /// The probability with which it was going to be assigned the champion.
+    pub champion: f64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]

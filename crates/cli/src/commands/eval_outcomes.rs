@@ -8,6 +8,7 @@ use burnish_eval::bootstrap::MeanInterval;
 use burnish_eval::choice::{ChoiceReport, Fixed, Means, Reached};
 use burnish_eval::drift::DriftReport;
 use burnish_eval::outcome_table::OutcomeTable;
+use burnish_eval::routing::Cost;
 use burnish_eval::stream::Request;
 use burnish_eval::{choice, drift};
 use burnish_learning::policies::DEFAULT_POLICY;
@@ -68,6 +69,9 @@ pub(crate) struct ChoiceArgs {
         conflicts_with = "folds"
     )]
     router: Vec<f64>,
+    /// With --router: save US dollars, and not tokens that are written.
+    #[arg(long, requires = "router")]
+    usd: bool,
 }
 
 /// What `eval drift` is asked beside.
@@ -81,9 +85,10 @@ pub(crate) struct DriftArgs {
 }
 
 pub(crate) fn choice(context: &Context, args: ChoiceArgs) -> Result<()> {
-    let ChoiceArgs { outcomes, quality_target, budget, seeds, folds, router } = args;
+    let ChoiceArgs { outcomes, quality_target, budget, seeds, folds, router, usd } = args;
     if !router.is_empty() {
-        return routed(context, outcomes, &router, seeds);
+        let cost = if usd { Cost::Usd } else { Cost::OutputTokens };
+        return routed(context, outcomes, cost, &router, seeds);
     }
     if let Some(folds) = folds {
         return offline(context, outcomes, usize::from(folds), seeds);
@@ -130,7 +135,7 @@ fn offline(context: &Context, outcomes: Outcomes, folds: usize, repeats: u64) ->
     Ok(())
 }
 
-fn routed(context: &Context, outcomes: Outcomes, prices: &[f64], seeds: u64) -> Result<()> {
+fn routed(context: &Context, outcomes: Outcomes, cost: Cost, prices: &[f64], seeds: u64) -> Result<()> {
     if let Some(price) = prices.iter().find(|price| !(0.0..=100.0).contains(*price)) {
         bail!("--router {price} is no price: write qualities, such as 0.1");
     }
@@ -139,13 +144,19 @@ fn routed(context: &Context, outcomes: Outcomes, prices: &[f64], seeds: u64) -> 
     let (table, request) = outcomes.load(context, nothing())?;
     let named = |arm: &String| table.arms.iter().position(|known| known == arm);
     let baseline = request.baseline.as_ref().and_then(named).unwrap_or(0);
-    let report = burnish_eval::routing::evaluate(&table, &embeddings, baseline, prices, seeds, request.seed)?;
+    let report =
+        burnish_eval::routing::evaluate(&table, &embeddings, baseline, cost, prices, seeds, request.seed)?;
     if context.json {
         return output::json(&serde_json::to_value(&report)?);
     }
     output::say(format!(
         "{} rows, {} orders, second half; always {}: quality {:.4} at {:.5} {}\n",
-        report.n, report.seeds, report.baseline, report.always.quality, report.always.cost, report.cost
+        report.n,
+        report.seeds,
+        report.baseline,
+        report.always.quality,
+        report.always.cost,
+        if cost == Cost::Usd { "US dollars" } else { "tokens written" }
     ))?;
     output::say(format!(
         "{:<8}{:>9}{:>11}{:>10}{:>22}{:>22}{:>13}  front",

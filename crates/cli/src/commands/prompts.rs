@@ -103,6 +103,9 @@ enum PromptsCommand {
     Rewrite {
         /// The template's id.
         id: String,
+        /// Show it answers of this tenant, and not those of no tenant.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
     },
     /// What outcomes say of blocks and operations.
     Insights {
@@ -153,6 +156,18 @@ enum ExperimentsCommand {
         /// Only questions of this topic take part; may be repeated.
         #[arg(long = "topic", value_name = "NAME")]
         topics: Vec<String>,
+        /// The largest probability of promoting a challenger that is not better.
+        #[arg(long, value_name = "SHARE")]
+        level: Option<f64>,
+        /// The smallest effect of interest.
+        #[arg(long, value_name = "Q")]
+        effect: Option<f64>,
+        /// After this many outcomes an undecided challenger is dropped.
+        #[arg(long, value_name = "N")]
+        horizon: Option<u64>,
+        /// Do not promote by itself what costs more than so many times as much.
+        #[arg(long, value_name = "TIMES")]
+        most_cost: Option<f64>,
         /// Only propose a better challenger, and leave it to people to promote it.
         #[arg(long)]
         propose: bool,
@@ -284,8 +299,8 @@ pub(crate) fn prompts(context: &Context, args: PromptsArgs) -> Result<()> {
             };
             told(found, search)
         }
-        PromptsCommand::Rewrite { id } => {
-            let written = server.post(&format!("/v1/templates/{id}/rewrite"), &json!({}))?;
+        PromptsCommand::Rewrite { id, tenant } => {
+            let written = server.post(&format!("/v1/templates/{id}/rewrite"), &json!({"tenant": tenant}))?;
             told(written, |written| {
                 format!(
                     "{} has the version {} now, as a draft, after {} wrong answers:\n\n{}",
@@ -324,13 +339,18 @@ pub(crate) fn experiments(context: &Context, args: ExperimentsArgs) -> Result<()
             share,
             by_user,
             topics,
+            level,
+            effect,
+            horizon,
+            most_cost,
             propose,
             start,
         } => {
             let body = json!({
                 "template": template, "challengers": challengers, "name": name, "share": share,
                 "sticky": if by_user { "user" } else { "request" }, "topics": topics,
-                "promotes_itself": !propose, "start": start,
+                "promotes_itself": !propose, "start": start, "level": level, "effect": effect, "horizon": horizon,
+                "most_cost": most_cost,
             });
             told(server.post("/v1/experiments", &body)?, experiment)
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burnish_prompt::{BlockKind, Operation, Template};
 
 use super::changes::{Change, ChangeKind};
-use super::evolution::Evolution;
+use super::evolution::{CandidateStanding, Evolution};
 use super::experiments::{Action, Experiment, NewExperiment};
 use super::standing::{Line, Origin, VersionRecord};
 use super::tallies::TallyRow;
@@ -166,15 +166,24 @@ impl Engine {
         self.prompts.look(|standing, _| standing.experiment(id).cloned())
     }
 
-    /// Puts an experiment down as a draft.
+    /// Puts an experiment down as a draft, and starts it where that is asked for.
     ///
     /// # Errors
-    /// If there is no such template or version, or a figure makes no sense.
-    pub async fn create_experiment(self: &Arc<Self>, new: NewExperiment) -> Result<Experiment, EngineError> {
+    /// If there is no such template or version, a figure makes no sense, or it can't be started; nothing is put down then.
+    pub async fn create_experiment(
+        self: &Arc<Self>,
+        new: NewExperiment,
+        starts: bool,
+    ) -> Result<Experiment, EngineError> {
         self.blocking(move |engine| {
             let at = engine.clock.now();
+            let champion = engine.prompts.in_use(&new.template)?;
+            let history = engine.prompts.history_of(champion.version());
             engine.prompts.change(engine.store.as_ref(), at, |standing, _| {
                 let id = standing.create(new, at)?;
+                if starts {
+                    standing.act(&id, Action::Start, "by hand", history, at)?;
+                }
                 standing.experiment(&id).cloned()
             })
         })
@@ -208,14 +217,13 @@ impl Engine {
     ///
     /// # Errors
     /// If there is no such template, it is pinned, or it is searched for already.
-    pub async fn evolve_template(self: &Arc<Self>, id: String) -> Result<Evolution, EngineError> {
+    pub async fn evolve_template(self: &Arc<Self>, id: String) -> Result<(), EngineError> {
         self.blocking(move |engine| {
             let at = engine.clock.now();
             let settings = engine.settings.prompts.evolution;
             engine.prompts.change(engine.store.as_ref(), at, |standing, _| {
                 let library = engine.prompts.shelf();
-                standing.evolve(&id, library.library(), &settings, at)?;
-                standing.evolution(&id).cloned().ok_or_else(|| EngineError::Internal("no search".to_owned()))
+                standing.evolve(&id, library.library(), &settings, at)
             })
         })
         .await
@@ -225,26 +233,35 @@ impl Engine {
     ///
     /// # Errors
     /// If none is searched for.
-    pub async fn end_evolution(self: &Arc<Self>, id: String) -> Result<Evolution, EngineError> {
+    pub async fn end_evolution(self: &Arc<Self>, id: String) -> Result<(), EngineError> {
         self.blocking(move |engine| {
             let at = engine.clock.now();
             engine.prompts.change(engine.store.as_ref(), at, |standing, _| {
-                standing.end_evolution(&id, "stopped by hand", at)?;
-                standing.evolution(&id).cloned().ok_or_else(|| EngineError::Internal("no search".to_owned()))
+                standing.end_evolution(&id, "stopped by hand", at)
             })
         })
         .await
     }
 
-    /// The search for a better version of a template, where there is or was one.
+    /// The search for a better version of a template, where there is or was one, with its pool.
     ///
     /// # Errors
     /// If there is no such template.
-    pub fn evolution(&self, id: &str) -> Result<Option<Evolution>, EngineError> {
-        self.prompts.look(|standing, _| {
-            standing.line(id)?;
-            Ok(standing.evolution(id).cloned())
+    pub async fn evolution(
+        self: &Arc<Self>,
+        id: String,
+    ) -> Result<Option<(Evolution, Vec<CandidateStanding>)>, EngineError> {
+        self.blocking(move |engine| {
+            let evolution = engine.prompts.look(|standing, _| {
+                standing.line(&id)?;
+                Ok::<_, EngineError>(standing.evolution(&id).cloned())
+            })?;
+            Ok(evolution.map(|evolution| {
+                let pool = evolution.pool();
+                (evolution, pool)
+            }))
         })
+        .await
     }
 
     /// What was changed about prompts, the newest change first.

@@ -19,11 +19,13 @@ pub use insights::{Finding, Insights};
 pub use rewriting::Rewritten;
 
 use super::changes::ChangeKind;
-use super::experiments::{Action, Arms, ExperimentState, NewExperiment, Running, Sticky};
+use super::experiments::{Action, Arms, Experiment, ExperimentState, NewExperiment, Running, Sticky};
 use super::standing::{Origin, Standing};
 use crate::EngineError;
 use crate::settings::EvolutionSettings;
 
+/// The topic of questions of which it is not known.
+const OTHER: &str = "other";
 /// What stands before a template's id in the name of its search.
 const NAME: &str = "search:";
 /// The share of the requests that the challenger gets while it is confirmed.
@@ -52,6 +54,8 @@ pub struct Evolution {
     pub share: f64,
     /// The version that everything is compared with.
     pub champion: String,
+    /// The template that it began with, as a text: what the blocks of every candidate are put into.
+    founder: String,
     /// The experiment that confirms a candidate now.
     pub trial: Option<(u64, String)>,
     search: Search,
@@ -95,7 +99,7 @@ impl Evolution {
     }
 
     /// The pool, with what is expected of each.
-    pub fn pool(&self) -> Vec<CandidateStanding> {
+    pub(super) fn pool(&self) -> Vec<CandidateStanding> {
         // What is known is fitted again where it was not kept.
         let mut search = self.search.clone();
         let pool: Vec<Candidate> = search.pool().to_vec();
@@ -129,7 +133,8 @@ impl Evolution {
             confidence: settings.confidence,
             ..SearchSettings::default()
         };
-        let contexts = TOPICS.map(str::to_owned).to_vec();
+        // And one for what none of them is.
+        let contexts = TOPICS.into_iter().chain([OTHER]).map(str::to_owned).collect();
         let champion = palette.champion();
         let search = Search::new(search_settings, palette.slots(), contexts, &champion);
         let version = template.version().to_owned();
@@ -141,6 +146,7 @@ impl Evolution {
             palette,
             share: settings.share,
             champion: version.clone(),
+            founder: template.to_text(),
             trial: None,
             search,
             versions: BTreeMap::from([(0, version.clone())]),
@@ -176,6 +182,15 @@ impl Evolution {
 
     fn end(&mut self, reason: &str) {
         (self.is_running, self.reason) = (false, reason.to_owned());
+    }
+
+    /// Drops what is known of candidates that are neither in the pool nor parents of any there.
+    fn forget(&mut self) {
+        let pool = self.search.pool();
+        let needed: Vec<u64> =
+            pool.iter().flat_map(|known| known.parents.iter().copied().chain([known.id])).collect();
+        let trial = self.trial.as_ref().map(|(candidate, _)| *candidate);
+        self.versions.retain(|id, _| needed.contains(id) || Some(*id) == trial);
     }
 
     /// By which probabilities requests get the versions from now on.
@@ -233,7 +248,7 @@ impl Standing {
             .collect();
         let palette = Palette::of(&template, &drafts, library);
         let mut evolution = Evolution::new(&template, palette, settings, at);
-        self.step(&mut evolution, at)?;
+        self.step(&mut evolution, &|_| None, at)?;
         self.evolutions.insert(id.to_owned(), evolution);
         let reason = "a better version is searched for".to_owned();
         self.note(ChangeKind::Searching, id, &line.in_use, None, None, reason, at);
@@ -260,36 +275,29 @@ impl Standing {
         assignment: &Assignment,
         topics: &[String],
         measured: &Measured,
-        history: impl Fn(&str) -> Option<History>,
+        history: &dyn Fn(&str) -> Option<History>,
         at: Timestamp,
     ) -> bool {
         let Some(id) = assignment.experiment.strip_prefix(NAME) else { return false };
         let Some(mut evolution) = self.evolutions.remove(id) else { return false };
         let mut changed = false;
-        let candidate = evolution.versions.iter().find(|(_, version)| **version == assignment.version);
-        if let Some(candidate) = candidate.map(|(id, _)| *id).filter(|_| evolution.is_running) {
+        // One that was dropped and came back is another candidate with the same version.
+        let version_of = |candidate: &&Candidate| evolution.versions.get(&candidate.id);
+        let is_it = |candidate: &&Candidate| version_of(candidate) == Some(&assignment.version);
+        let candidate = evolution.search.pool().iter().find(is_it).map(|candidate| candidate.id);
+        if let Some(candidate) = candidate.filter(|_| evolution.is_running) {
             let topic = topics.first().and_then(|topic| TOPICS.iter().position(|known| known == topic));
-            let topic = topic.unwrap_or_default() as u16;
+            let topic = topic.unwrap_or(TOPICS.len()) as u16;
             evolution.search.observe(candidate, topic, measured.quality, measured.output_tokens);
             if evolution.search.is_due() && evolution.trial.is_none() {
                 changed = true;
-                if let Err(error) = self.step(&mut evolution, at) {
+                if let Err(error) = self.step(&mut evolution, history, at) {
                     tracing::error!(%error, "the search of `{id}` ends");
                     evolution.end(&error.to_string());
                 }
             }
         }
-        let (id, starts) = (evolution.template.clone(), evolution.trial.clone());
-        let champion = evolution.champion.clone();
-        self.evolutions.insert(id.clone(), evolution);
-        if changed && let Some((_, experiment)) = starts {
-            // It was put down by the step.
-            let why = "as the search proposes";
-            if let Err(error) = self.act(&experiment, Action::Start, why, history(&champion), at) {
-                tracing::error!(%error, "the search of `{id}` ends");
-                let _ = self.end_evolution(&id, &error.to_string(), at);
-            }
-        }
+        self.evolutions.insert(evolution.template.clone(), evolution);
         changed
     }
 
@@ -329,14 +337,22 @@ impl Standing {
         }
     }
 
-    /// Renews the pool, and puts an experiment down where a candidate is good enough to be confirmed.
-    fn step(&mut self, evolution: &mut Evolution, at: Timestamp) -> Result<(), EngineError> {
+    /// Renews the pool, and begins an experiment where a candidate is good enough to be confirmed.
+    fn step(
+        &mut self,
+        evolution: &mut Evolution,
+        history: &dyn Fn(&str) -> Option<History>,
+        at: Timestamp,
+    ) -> Result<(), EngineError> {
         evolution.steps += 1;
         let seed = evolution.steps;
         let events = evolution.search.step(seed);
         self.take_events(evolution, events, at)?;
-        if let Some(nominee) = evolution.search.nominate(seed) {
+        let nominee = evolution.search.nominate(seed).filter(|_| self.may_confirm(&evolution.template));
+        if let Some(nominee) = nominee {
             let experiment = self.confirm(evolution, &nominee, at)?;
+            let known = history(&evolution.champion);
+            self.act(&experiment, Action::Start, "as the search proposes", known, at)?;
             evolution.trial = Some((nominee.candidate, experiment));
         } else if evolution.search.outcomes() >= LEAST_OUTCOMES
             && evolution.search.outlook(seed) < evolution.search.settings().least_gain
@@ -346,7 +362,16 @@ impl Standing {
             self.note(ChangeKind::Settled, &id, &version, None, None, evolution.reason.clone(), at);
         }
         evolution.refresh();
+        evolution.forget();
         Ok(())
+    }
+
+    /// Whether an experiment can begin on a template.
+    fn may_confirm(&self, template: &str) -> bool {
+        let runs = |experiment: &Experiment| {
+            experiment.template == template && experiment.state == ExperimentState::Running
+        };
+        self.line(template).is_ok_and(|line| !line.pinned) && !self.experiments.iter().any(runs)
     }
 
     fn take_events(
@@ -359,9 +384,7 @@ impl Standing {
             let Event::Added(candidate) = event else { continue };
             let parents: Vec<String> =
                 candidate.parents.iter().filter_map(|id| evolution.versions.get(id).cloned()).collect();
-            let base = self.template(&evolution.champion).ok_or_else(|| {
-                EngineError::InvalidTemplate("the version in use cannot be used anymore".to_owned())
-            })?;
+            let base = super::parse(&evolution.founder)?;
             let made = evolution.palette.template(&base, &candidate.options);
             let template = made.map_err(|error| EngineError::InvalidTemplate(error.to_string()))?;
             let note = evolution.palette.note(&candidate.options);

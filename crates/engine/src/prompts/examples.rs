@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use burnish_learning::Settled;
-use burnish_prompt::Example;
+use burnish_prompt::{Example, suspicion};
 use burnish_types::{Answerer, ChunkId, Embedder, Embedding, LoggedOutcome, Store, dot};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ use crate::{EngineError, related};
 const SNAPSHOT: &str = "examples-1";
 /// So many confirmed answers are kept, the newest ones.
 const MOST_KEPT: usize = 1_000;
+/// Outcomes after which they are written down.
+const WRITE_STEP: u64 = 100;
 /// The quality from which on an answer is confirmed.
 const CONFIRMED: f64 = 0.9;
 /// Characters of an answer; a longer one is no example.
@@ -33,6 +35,8 @@ pub(crate) struct Examples {
 struct Kept {
     position: u64,
     answers: VecDeque<Confirmed>,
+    #[serde(skip)]
+    written: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,7 +61,6 @@ impl Examples {
             return Ok(());
         }
         let mut kept = self.kept.lock();
-        let before = kept.position;
         loop {
             let log = store.outcome_log(kept.position, super::FOLD_STEP)?;
             let Some(last) = log.last().map(|logged| logged.position) else { break };
@@ -66,17 +69,19 @@ impl Examples {
             }
             kept.position = last;
         }
-        if kept.position == before {
-            return Ok(());
-        }
-        let bytes = postcard::to_allocvec(&*kept)
-            .map_err(|error| EngineError::Internal(format!("examples cannot be written: {error}")))?;
-        Ok(store.put_snapshot(SNAPSHOT, kept.position, &bytes)?)
+        if kept.position >= kept.written + WRITE_STEP { kept.write(store) } else { Ok(()) }
     }
 
     /// Lets go of everything, after something was taken out of the log.
-    pub(crate) fn forget(&self) {
-        *self.kept.lock() = Kept::default();
+    pub(crate) fn forget(&self, store: &dyn Store) -> Result<(), EngineError> {
+        let mut kept = self.kept.lock();
+        *kept = Kept::default();
+        kept.write(store)
+    }
+
+    /// Writes what is kept, so that the next start has less to do.
+    pub(crate) fn write(&self, store: &dyn Store) -> Result<(), EngineError> {
+        if self.wanted == 0 { Ok(()) } else { self.kept.lock().write(store) }
     }
 
     /// The examples for a question of a tenant, the most similar one first.
@@ -114,6 +119,14 @@ impl Examples {
 }
 
 impl Kept {
+    fn write(&mut self, store: &dyn Store) -> Result<(), EngineError> {
+        let bytes = postcard::to_allocvec(&*self)
+            .map_err(|error| EngineError::Internal(format!("examples cannot be written: {error}")))?;
+        store.put_snapshot(SNAPSHOT, self.position, &bytes)?;
+        self.written = self.position;
+        Ok(())
+    }
+
     fn hear(&mut self, logged: &LoggedOutcome, embedder: &dyn Embedder) -> Result<(), EngineError> {
         let LoggedOutcome { decision, answer, .. } = logged;
         let modelled =
@@ -125,7 +138,9 @@ impl Kept {
         self.answers.retain(|known| known.request != request);
         let good = |settled: Settled| is_judgement(&settled) && settled.quality >= CONFIRMED;
         let shows = answer.found && !answer.citations.is_empty() && answer.text.chars().count() <= LONGEST;
-        if !shows || !settled_with(logged).is_some_and(good) {
+        // What somebody has asked and had confirmed is read by everybody who asks the like.
+        let plain = shows && suspicion(&decision.query).is_none() && suspicion(&answer.text).is_none();
+        if !plain || !settled_with(logged).is_some_and(good) {
             return Ok(());
         }
         let embedding = embedder.embed(&[decision.query.as_str()])?.pop().unwrap_or_default();
@@ -135,7 +150,7 @@ impl Kept {
         self.answers.push_back(Confirmed {
             request,
             tenant: decision.user.tenant.clone(),
-            example: Example { question: decision.query.clone(), answer: answer.text.clone() },
+            example: Example::new(&decision.query, &answer.text),
             chunks,
             embedding,
         });

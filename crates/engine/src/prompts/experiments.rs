@@ -1,5 +1,7 @@
 //! Experiments: challengers that get a share of a template's requests until it is known whether they are better.
 
+use std::collections::BTreeSet;
+
 use burnish_learning::{Arm, History, Measured, Trial, TrialFinding, TrialSettings, TrialVerdict};
 use burnish_types::{Assignment, Decision, Timestamp, fnv1a};
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,11 @@ const STEP: u64 = 10;
 const MOST_POINTS: usize = 120;
 /// The most challengers of one experiment.
 const MOST_CHALLENGERS: usize = 8;
-/// Ended experiments that are remembered.
+/// Experiments that are remembered: those that have ended, and drafts.
 const MOST_ENDED: usize = 100;
+const MOST_DRAFTS: usize = 50;
+/// Users that one experiment counts, one outcome each.
+const MOST_USERS: usize = 20_000;
 
 /// Where an experiment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,9 +166,11 @@ pub struct Experiment {
     pub ended: Option<Timestamp>,
     /// Why it ended.
     pub reason: String,
+    /// Hashes of the users whose outcomes were counted, where users are assigned.
+    users: BTreeSet<u64>,
 }
 
-/// Versions with the probabilities with which requests get them, which add up to 1.
+/// Versions with the probabilities with which requests get them, which add up to 1; those of a version are to be added.
 pub(super) type Arms = Vec<(String, f64)>;
 
 /// What requests need of an experiment, or a search, that runs.
@@ -205,22 +212,24 @@ impl Running {
             left < 0.0
         });
         // The shares may add up to a little less than 1.
-        let (version, propensity) = drawn.or(self.arms.last())?;
+        let (version, _) = drawn.or(self.arms.last())?;
         Some(Assignment {
             experiment: self.id.clone(),
             version: version.clone(),
             challenger: *version != self.champion,
-            propensity: *propensity,
+            propensity: self.probability(version),
+            champion: self.probability(&self.champion),
         })
+    }
+
+    fn probability(&self, version: &str) -> f64 {
+        self.arms.iter().filter(|(known, _)| known == version).map(|(_, share)| share).sum()
     }
 
     /// Uniform in [0, 1): of the request or, where that is asked for and known, of the user, another one in each experiment.
     fn lot(&self, decision: &Decision) -> f64 {
-        let user = decision.user.user.as_deref().filter(|_| self.sticky == Sticky::User);
-        let who = match user {
-            Some(user) => format!("{:?} {user}", decision.user.tenant),
-            None => decision.id.to_string(),
-        };
+        let user = user_of(decision).filter(|_| self.sticky == Sticky::User);
+        let who = user.map_or_else(|| decision.id.to_string(), |user| user.to_string());
         let hash = fnv1a(format!("{} {who}", self.id).as_bytes());
         // The last letters of similar names must move all of it.
         fastrand::Rng::with_seed(hash).f64()
@@ -239,34 +248,54 @@ impl Experiment {
     }
 
     pub(super) fn running(&self) -> Option<Running> {
-        let live: Vec<String> = self
-            .challengers
-            .iter()
-            .filter(|challenger| challenger.is_live)
-            .map(|challenger| challenger.version.clone())
-            .collect();
-        let runs = self.state == ExperimentState::Running && !self.is_frozen && !live.is_empty();
+        let live = || self.challengers.iter().filter(|challenger| challenger.is_live);
+        let runs = self.state == ExperimentState::Running && !self.is_frozen && live().next().is_some();
         runs.then(|| {
-            let each = self.share / live.len() as f64;
-            let arms = std::iter::once((self.champion.clone(), 1.0 - self.share))
-                .chain(live.into_iter().map(|version| (version, each)));
+            // A challenger's share is the same as long as it runs, so that what was drawn before means the same, and users stay
+            // where they are; that of one that is dropped goes to the champion.
+            let each = self.each();
+            let challengers = self.challengers.iter().map(|challenger| match challenger.is_live {
+                true => (challenger.version.clone(), each),
+                false => (self.champion.clone(), each),
+            });
             Running {
                 sticky: self.sticky,
                 topics: self.topics.clone(),
-                ..Running::new(self.id.clone(), self.template.clone(), self.champion.clone(), arms.collect())
+                ..Running::new(
+                    self.id.clone(),
+                    self.template.clone(),
+                    self.champion.clone(),
+                    challengers.chain([(self.champion.clone(), 1.0 - self.share)]).collect(),
+                )
             }
         })
+    }
+
+    /// The probability with which each challenger is drawn.
+    fn each(&self) -> f64 {
+        self.share / self.challengers.len().max(1) as f64
     }
 
     pub(super) fn end(&mut self, state: ExperimentState, reason: String, at: Timestamp) {
         (self.state, self.reason, self.ended, self.is_frozen) = (state, reason, Some(at), false);
     }
 
-    /// Counts an outcome of a request that took part.
-    fn observe(&mut self, assignment: &Assignment, measured: &Measured, at: Timestamp) {
-        // The probability of each live challenger.
-        let live = self.challengers.iter().filter(|challenger| challenger.is_live).count();
-        let each = self.share / live.max(1) as f64;
+    /// Whether an outcome is of somebody whose outcomes are not counted yet. Where users are assigned, all requests of one say as
+    /// much as one.
+    fn counts(&mut self, who: Option<u64>) -> bool {
+        match who.filter(|_| self.sticky == Sticky::User) {
+            Some(_) if self.users.len() >= MOST_USERS => false,
+            Some(who) => self.users.insert(who),
+            None => true,
+        }
+    }
+
+    /// Counts an outcome of a request that took part, of that user, where one was named.
+    fn observe(&mut self, assignment: &Assignment, who: Option<u64>, measured: &Measured, at: Timestamp) {
+        if !self.counts(who) {
+            return;
+        }
+        let each = self.each();
         for challenger in &mut self.challengers {
             let own = assignment.challenger && challenger.version == assignment.version;
             if assignment.challenger && !own || !challenger.is_live {
@@ -274,8 +303,10 @@ impl Experiment {
             }
             // What counts is the choice between these two, whatever others there were.
             let (arm, propensity) = match own {
-                true => (Arm::Challenger, assignment.propensity / (assignment.propensity + 1.0 - self.share)),
-                false => (Arm::Champion, each / (each + assignment.propensity)),
+                true => {
+                    (Arm::Challenger, assignment.propensity / (assignment.propensity + assignment.champion))
+                }
+                false => (Arm::Champion, each / (each + assignment.champion)),
             };
             if let Err(error) = challenger.trial.observe(arm, measured, propensity) {
                 tracing::warn!(experiment = self.id, %error, "an outcome does not count");
@@ -296,6 +327,12 @@ impl Experiment {
             }
         }
     }
+}
+
+/// Who asked, as a number; none where nobody is named.
+pub(super) fn user_of(decision: &Decision) -> Option<u64> {
+    let user = decision.user.user.as_deref()?;
+    Some(fnv1a(format!("{:?} {user}", decision.user.tenant).as_bytes()))
 }
 
 impl Standing {
@@ -364,14 +401,18 @@ impl Standing {
             started: None,
             ended: None,
             reason: String::new(),
+            users: BTreeSet::new(),
         });
-        let ended = self.experiments.iter().filter(|experiment| !experiment.is_open()).count();
-        if ended > MOST_ENDED
-            && let Some(oldest) = self.experiments.iter().position(|experiment| !experiment.is_open())
-        {
-            self.experiments.remove(oldest);
-        }
+        self.forget_experiments(|experiment| !experiment.is_open(), MOST_ENDED);
+        self.forget_experiments(|experiment| experiment.state == ExperimentState::Draft, MOST_DRAFTS);
         Ok(id)
+    }
+
+    /// Drops the oldest experiment of a kind of which there are too many.
+    fn forget_experiments(&mut self, kind: impl Fn(&Experiment) -> bool, most: usize) {
+        let count = self.experiments.iter().filter(|experiment| kind(experiment)).count();
+        let oldest = self.experiments.iter().position(|experiment| kind(experiment) && count > most);
+        oldest.map(|oldest| self.experiments.remove(oldest));
     }
 
     /// Does something with an experiment.
@@ -469,19 +510,25 @@ impl Standing {
     }
 
     fn promote(&mut self, id: &str, version: &str, reason: String, at: Timestamp) -> Result<(), EngineError> {
-        let experiment = self.experiment_mut(id)?;
-        experiment.end(ExperimentState::Promoted, reason.clone(), at);
-        let template = experiment.template.clone();
+        let template = self.experiment(id)?.template.clone();
+        self.usable(&template, version)?;
+        self.experiment_mut(id)?.end(ExperimentState::Promoted, reason.clone(), at);
         self.put_into_use(&template, version, ChangeKind::Promoted, Some(id), reason, at)
     }
 
     /// Counts an outcome, and does what it decides. Whether that changed what requests get.
-    pub(super) fn hear(&mut self, assignment: &Assignment, measured: &Measured, at: Timestamp) -> bool {
+    pub(super) fn hear(
+        &mut self,
+        assignment: &Assignment,
+        who: Option<u64>,
+        measured: &Measured,
+        at: Timestamp,
+    ) -> bool {
         let Ok(experiment) = self.experiment_mut(&assignment.experiment) else { return false };
         if experiment.state != ExperimentState::Running {
             return false;
         }
-        experiment.observe(assignment, measured, at);
+        experiment.observe(assignment, who, measured, at);
         let mut changed = false;
         for place in 0..experiment.challengers.len() {
             changed |= self.settle(&assignment.experiment, place, at);
@@ -495,8 +542,13 @@ impl Standing {
         if experiment.state != ExperimentState::Running {
             return false;
         }
-        let (promotes_itself, most_cost) = (experiment.promotes_itself, experiment.most_cost);
         let template = experiment.template.clone();
+        let (is_frozen, most_cost) = (experiment.is_frozen, experiment.most_cost);
+        let promotes_itself = experiment.promotes_itself;
+        let is_pinned = self.line(&template).is_ok_and(|line| line.pinned);
+        // Outcomes of requests from before still come; what is frozen or pinned is for people to change.
+        let promotes_itself = promotes_itself && !is_frozen && !is_pinned;
+        let Ok(experiment) = self.experiment_mut(id) else { return false };
         let Some(challenger) = experiment.challengers.get_mut(place).filter(|known| known.is_live) else {
             return false;
         };

@@ -32,8 +32,8 @@ impl Files {
         Ok(Self { directory: directory.map(Path::to_owned), contents, library, errors: Vec::new() })
     }
 
-    /// Reads the files again. Whether anything changed that can be used; what is wrong is kept to be shown.
-    pub(super) fn look_again(&mut self) -> bool {
+    /// Reads the files again. Whether anything changed that can be used, by what is wrong with it, too; that is kept to be shown.
+    pub(super) fn look_again(&mut self, wrong: impl Fn(&Library) -> Option<String>) -> bool {
         let contents = match contents(self.directory.as_deref()) {
             Ok(contents) => contents,
             Err(errors) => {
@@ -45,7 +45,12 @@ impl Files {
             return false;
         }
         self.contents = contents;
-        match Library::new(&self.contents) {
+        let read = Library::new(&self.contents).map_err(|errors| said(&errors));
+        let sound = read.and_then(|library| match wrong(&library) {
+            Some(reason) => Err(vec![reason]),
+            None => Ok(library),
+        });
+        match sound {
             Ok(library) => {
                 tracing::info!("the prompts have changed, and are read anew");
                 self.library = library;
@@ -53,7 +58,7 @@ impl Files {
                 true
             }
             Err(errors) => {
-                self.complain(said(&errors));
+                self.complain(errors);
                 false
             }
         }

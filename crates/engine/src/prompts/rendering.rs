@@ -99,7 +99,7 @@ impl Engine {
         let template = shelf
             .template(&plan.template, &plan.version)
             .ok_or_else(|| EngineError::Internal(format!("there is no template `{}`", plan.template)))?;
-        let examples = self.examples_for(query)?;
+        let examples = self.examples_for(query);
         let mut operations = plan.operations.clone();
         let asked = self.prompts.asked_of_evidence(&known, !examples.is_empty());
         for name in asked {
@@ -111,14 +111,20 @@ impl Engine {
             operations.retain(|name| name != "examples");
         }
         let prompt = shelf.library().prompt(template, &operations);
-        let rendered = self.rendered(&prompt, query, &known, context, &examples, form.schema.as_deref())?;
+        let (rendered, prompt) =
+            self.rendered(&prompt, query, &known, context, &examples, form.schema.as_deref())?;
         let operations = prompt.operations().map(str::to_owned).collect();
         let version = prompt.template().version().to_owned();
         Ok(Told {
             messages: messages(query, rendered),
             prompted: Prompted {
                 tokens: u32::try_from(prompt.tokens()).unwrap_or(u32::MAX),
-                prompt: PromptPlan { operations, version, ..plan },
+                prompt: PromptPlan {
+                    operations,
+                    version,
+                    template: prompt.template().id().to_owned(),
+                    ..plan
+                },
                 characteristics: known,
                 suspicious: self.prompts.suspicious(context),
             },
@@ -133,7 +139,7 @@ impl Engine {
         context: &Context<'_>,
         examples: &[Example],
         schema: Option<&str>,
-    ) -> Result<Rendered, EngineError> {
+    ) -> Result<(Rendered, Prompt), EngineError> {
         let (passages, conflicts) = (passages(context), conflicts(context));
         let inputs = Inputs {
             question: &query.text,
@@ -143,22 +149,31 @@ impl Engine {
             language: known.language.as_deref(),
             schema,
         };
-        prompt.render(&inputs).or_else(|error| {
+        let rendered = prompt.render(&inputs).map(|rendered| (rendered, prompt.clone()));
+        rendered.or_else(|error| {
             // What was tried when it was read can still fail for a question; what was shipped can't.
             tracing::error!(%error, "answering by the plain prompt");
             let plain = burnish_prompt::Library::new(&[]).ok();
             let plain = plain.as_ref().and_then(|library| library.template(burnish_prompt::DEFAULT));
-            let plain = plain.map(|template| Prompt::new(std::sync::Arc::clone(template)).render(&inputs));
-            plain.and_then(Result::ok).ok_or_else(|| EngineError::Internal(error.to_string()))
+            let plain = plain.map(|template| Prompt::new(std::sync::Arc::clone(template)));
+            let rendered = plain.and_then(|plain| Some((plain.render(&inputs).ok()?, plain)));
+            rendered.ok_or_else(|| EngineError::Internal(error.to_string()))
         })
     }
 
-    fn examples_for(&self, query: &Query) -> Result<Vec<Example>, EngineError> {
-        if !self.prompts.wants_examples() {
-            return Ok(Vec::new());
+    /// The answers to follow. A question that may be answered from some documents alone is shown none, for those may rest on others.
+    fn examples_for(&self, query: &Query) -> Vec<Example> {
+        if !self.prompts.wants_examples() || !query.filter.is_empty() {
+            return Vec::new();
         }
-        let embedding = self.embedder.embed(&[&query.text])?.pop().unwrap_or_default();
-        self.prompts.examples.like(self.store.as_ref(), query.user.tenant.as_deref(), &embedding)
+        let found = self.embedder.embed(&[&query.text]).map_err(EngineError::from).and_then(|embedding| {
+            let embedding = embedding.into_iter().next().unwrap_or_default();
+            self.prompts.examples.like(self.store.as_ref(), query.user.tenant.as_deref(), &embedding)
+        });
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "answering without examples");
+            Vec::new()
+        })
     }
 
     /// A prompt as a model would read it, from what is found for the question now. Nothing is recorded.
@@ -214,7 +229,7 @@ impl Engine {
             (None, Some(version)) => self.prompts.version(&id, version)?,
             (None, None) => self.prompts.in_use(&id)?,
         };
-        let examples = self.examples_for(query)?;
+        let examples = self.examples_for(query);
         let operations = match &request.operations {
             Some(named) => {
                 self.prompts.check_operations(named)?;
@@ -227,7 +242,7 @@ impl Engine {
             }
         };
         let prompt = library.prompt(&template, &operations);
-        let rendered = self.rendered(&prompt, query, &known, context, &examples, None)?;
+        let (rendered, prompt) = self.rendered(&prompt, query, &known, context, &examples, None)?;
         let (text, conflicts) = (passages(context), conflicts(context));
         let inputs = Inputs {
             question: &query.text,
@@ -284,15 +299,21 @@ impl Prompts {
     /// The numbers of passages that seem to tell the model what to do. The text of a stored passage never changes, so that it is
     /// looked at once.
     fn suspicious(&self, context: &Context<'_>) -> Vec<u32> {
-        let mut known = self.suspicions.lock();
-        let flagged = context.passages.iter().filter(|shown| match shown.passage.chunk {
-            ChunkId(0) => suspicion(&shown.passage.text).is_some(),
-            chunk => {
-                if known.len() >= MOST_SUSPICIONS {
-                    known.clear();
+        let remembered = |chunk: ChunkId| self.suspicions.lock().get(&chunk).copied();
+        let flagged = context.passages.iter().filter(|shown| {
+            let chunk = shown.passage.chunk;
+            remembered(chunk).unwrap_or_else(|| {
+                let found = suspicion(&shown.passage.text).is_some();
+                // What is not stored has no number of its own.
+                if chunk != ChunkId(0) {
+                    let mut known = self.suspicions.lock();
+                    if known.len() >= MOST_SUSPICIONS {
+                        known.clear();
+                    }
+                    known.insert(chunk, found);
                 }
-                *known.entry(chunk).or_insert_with(|| suspicion(&shown.passage.text).is_some())
-            }
+                found
+            })
         });
         flagged.filter_map(|shown| u32::try_from(shown.number).ok()).collect()
     }

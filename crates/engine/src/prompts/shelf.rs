@@ -7,6 +7,7 @@ use burnish_prompt::{Library, Template};
 
 use super::experiments::Running;
 use super::standing::Standing;
+use crate::settings::PromptSettings;
 
 /// A state of everything that is in use. It never changes: another one takes its place.
 pub(crate) struct Shelf {
@@ -19,7 +20,7 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn new(files: &Library, standing: &Standing) -> Self {
+    pub(super) fn new(files: &Library, standing: &Standing, settings: &PromptSettings) -> Self {
         let mut library = files.clone();
         let mut versions = BTreeMap::new();
         for (id, line) in standing.lines() {
@@ -43,6 +44,8 @@ impl Shelf {
         library.operations().for_each(|operation| {
             hasher.update(operation.text.as_bytes());
         });
+        let PromptSettings { adapt, examples, thresholds, .. } = settings;
+        hasher.update(format!("{adapt} {examples} {thresholds:?}").as_bytes());
         Self { library, versions, running, fingerprint: hasher.finalize() }
     }
 

@@ -81,6 +81,9 @@ pub struct Line {
     pub from_file: String,
     /// Whether experiments leave it alone.
     pub pinned: bool,
+    /// Whether its file is not there now. What was decided of it holds again when it is.
+    #[serde(default)]
+    pub is_absent: bool,
 }
 
 /// Everything that was decided.
@@ -106,7 +109,10 @@ impl Standing {
     pub(super) fn read(store: &dyn Store) -> Result<Self, EngineError> {
         let Some(record) = store.register(NAME)? else { return Ok(Self::default()) };
         let mut standing: Self = serde_json::from_str(&record).map_err(|error| {
-            EngineError::Internal(format!("what was decided about prompts cannot be read: {error}"))
+            EngineError::Internal(format!(
+                "what was decided about prompts (`{NAME}` in the store) cannot be read: {error}; run the version of the \
+                 program that wrote it, or restore a backup"
+            ))
         })?;
         for record in standing.versions.values() {
             // A version that today's program does not take anymore can be looked at, but not used.
@@ -130,13 +136,13 @@ impl Standing {
     }
 
     pub(super) fn lines(&self) -> impl Iterator<Item = (&str, &Line)> {
-        self.lines.iter().map(|(id, line)| (id.as_str(), line))
+        self.lines.iter().filter(|(_, line)| !line.is_absent).map(|(id, line)| (id.as_str(), line))
     }
 
     pub(super) fn line(&self, id: &str) -> Result<&Line, EngineError> {
-        self.lines.get(id).ok_or_else(|| EngineError::UnknownTemplate {
+        self.lines.get(id).filter(|line| !line.is_absent).ok_or_else(|| EngineError::UnknownTemplate {
             name: id.to_owned(),
-            known: self.lines.keys().cloned().collect(),
+            known: self.lines().map(|(id, _)| id.to_owned()).collect(),
         })
     }
 
@@ -180,31 +186,56 @@ impl Standing {
         running
     }
 
-    /// Takes in what the files say now: a file that was edited is in use, whatever was before. Whether anything changed.
+    /// Takes in what the files say now. A file that was edited is in use, whatever was before; a template that comes with the
+    /// program and has changed with it is a draft where outcomes or people have chosen another version. Whether anything changed.
     pub(super) fn take_files(&mut self, files: &Library, at: Timestamp) -> bool {
         let mut changed = false;
         for template in files.templates() {
             let (id, version) = (template.id().to_owned(), template.version().to_owned());
-            let before = self.lines.get(&id).cloned();
-            if before.as_ref().is_some_and(|line| line.from_file == version) {
+            let Some(mut line) = self.lines.get(&id).cloned() else {
+                changed = true;
+                self.insert(template, Origin::File, Vec::new(), "as the file says".to_owned(), at);
+                let line =
+                    Line { in_use: version.clone(), from_file: version, pinned: false, is_absent: false };
+                self.lines.insert(id, line);
+                continue;
+            };
+            if line.from_file == version && !line.is_absent {
                 continue;
             }
             changed = true;
-            self.insert(template, Origin::File, Vec::new(), "as the file says".to_owned(), at);
-            let line = Line { in_use: version.clone(), from_file: version.clone(), pinned: false };
-            self.lines.insert(id.clone(), line);
-            if let Some(before) = before {
-                let reason = "the file was edited".to_owned();
-                self.end_experiments_on(&id, &reason, at);
-                self.note(ChangeKind::Edited, &id, &version, Some(before.in_use), None, reason, at);
+            line.is_absent = false;
+            if line.from_file == version {
+                self.lines.insert(id, line);
+                continue;
             }
+            let was_chosen = line.in_use != line.from_file;
+            line.from_file.clone_from(&version);
+            self.insert(template, Origin::File, Vec::new(), "as the file says".to_owned(), at);
+            if files.is_shipped(&id) && was_chosen {
+                self.lines.insert(id.clone(), line);
+                let reason =
+                    "the program brings another version; the one in use was chosen and stays".to_owned();
+                self.note(ChangeKind::Proposed, &id, &version, None, None, reason, at);
+                continue;
+            }
+            let before = std::mem::replace(&mut line.in_use, version.clone());
+            self.lines.insert(id.clone(), line);
+            let reason = "the file was edited".to_owned();
+            self.end_experiments_on(&id, &reason, at);
+            self.note(ChangeKind::Edited, &id, &version, Some(before), None, reason, at);
         }
         let gone: Vec<String> =
-            self.lines.keys().filter(|id| files.template(id).is_none()).cloned().collect();
+            self.lines().map(|(id, _)| id.to_owned()).filter(|id| files.template(id).is_none()).collect();
         for id in gone {
             changed = true;
             self.end_experiments_on(&id, "the file is gone", at);
-            self.lines.remove(&id);
+            if let Some(line) = self.lines.get_mut(&id) {
+                line.is_absent = true;
+            }
+        }
+        if changed {
+            self.settle_searches(at);
         }
         changed
     }
@@ -250,23 +281,37 @@ impl Standing {
         Ok(version)
     }
 
-    /// Drops the oldest versions of a template that nothing names, where there are too many.
+    /// Drops the oldest versions of a template that nothing names and no person wrote, where there are too many.
     fn forget_versions(&mut self, id: &str) {
-        let named = |version: &str| {
-            self.lines.values().any(|line| line.in_use == version || line.from_file == version)
+        let named = |record: &VersionRecord| {
+            let version = record.version.as_str();
+            matches!(record.origin, Origin::Written | Origin::Rewritten)
+                || self.lines.values().any(|line| line.in_use == version || line.from_file == version)
                 || self.evolutions.values().any(|evolution| evolution.names(version))
                 || self.experiments.iter().any(|experiment| experiment.is_open() && experiment.names(version))
+                || self.changes.iter().any(|change| change.before.as_deref() == Some(version))
         };
         let old: Vec<String> = self
             .versions_of(id)
             .into_iter()
-            .filter(|record| !named(&record.version))
+            .filter(|record| !named(record))
             .skip(MOST_VERSIONS)
             .map(|record| record.version.clone())
             .collect();
         for version in old {
             self.versions.remove(&version);
             self.templates.remove(&version);
+        }
+    }
+
+    /// Whether a version can be put into use.
+    pub(super) fn usable(&self, id: &str, version: &str) -> Result<(), EngineError> {
+        self.version(id, version)?;
+        match self.template(version) {
+            Some(_) => Ok(()),
+            None => Err(EngineError::InvalidTemplate(format!(
+                "the version `{version}` of `{id}` cannot be used by this program: write it anew"
+            ))),
         }
     }
 
@@ -280,12 +325,7 @@ impl Standing {
         reason: String,
         at: Timestamp,
     ) -> Result<(), EngineError> {
-        self.version(id, version)?;
-        if self.template(version).is_none() {
-            return Err(EngineError::InvalidTemplate(format!(
-                "the version `{version}` of `{id}` cannot be used by this program: write it anew"
-            )));
-        }
+        self.usable(id, version)?;
         let line = self.lines.get_mut(id).ok_or_else(|| EngineError::Internal("no line".to_owned()))?;
         let before = std::mem::replace(&mut line.in_use, version.to_owned());
         if before != version {
@@ -345,7 +385,10 @@ impl Standing {
         let (number, template, version) = (self.changes_so_far, template.to_owned(), version.to_owned());
         tracing::info!(kind = kind.name(), template, version, reason, "a prompt has changed");
         self.changes.push(Change { number, at, kind, template, version, before, experiment, reason });
-        let surplus = self.changes.len().saturating_sub(MOST_CHANGES);
-        self.changes.drain(..surplus);
+        // Drafts are many, and say least.
+        if self.changes.len() > MOST_CHANGES {
+            let draft = self.changes.iter().position(|change| change.kind == ChangeKind::Drafted);
+            self.changes.remove(draft.unwrap_or_default());
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use burnish_learning::Settled;
 use burnish_types::{Decision, LoggedOutcome, PromptPlan, Store, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ pub struct Tally {
     /// Requests that were judged.
     pub outcomes: u64,
     quality: f64,
+    /// Those of which it is known what they took.
+    measured: u64,
     output_tokens: f64,
     input_tokens: f64,
     latency_ms: f64,
@@ -24,41 +27,56 @@ pub struct Tally {
 impl Tally {
     /// Mean quality, in [0, 1].
     pub fn quality(&self) -> f64 {
-        self.mean(self.quality)
+        mean(self.quality, self.outcomes)
+    }
+
+    /// Whether it is known of any what they took.
+    pub fn is_measured(&self) -> bool {
+        self.measured > 0
     }
 
     /// Mean tokens of answers.
     pub fn output_tokens(&self) -> f64 {
-        self.mean(self.output_tokens)
+        mean(self.output_tokens, self.measured)
     }
 
     /// Mean tokens of prompts.
     pub fn input_tokens(&self) -> f64 {
-        self.mean(self.input_tokens)
+        mean(self.input_tokens, self.measured)
     }
 
     /// Mean time until the end of the answer, in milliseconds.
     pub fn latency_ms(&self) -> f64 {
-        self.mean(self.latency_ms)
-    }
-
-    fn mean(&self, sum: f64) -> f64 {
-        if self.outcomes == 0 { 0.0 } else { sum / self.outcomes as f64 }
+        mean(self.latency_ms, self.measured)
     }
 
     fn add(&mut self, judged: &Judged) {
         self.outcomes += 1;
         self.quality += judged.quality;
-        self.output_tokens += judged.output_tokens;
-        self.input_tokens += judged.input_tokens;
-        self.latency_ms += judged.latency_ms;
+        if let Some(took) = judged.took {
+            self.measured += 1;
+            self.output_tokens += took.output_tokens;
+            self.input_tokens += took.input_tokens;
+            self.latency_ms += took.latency_ms;
+        }
     }
+}
+
+fn mean(sum: f64, count: u64) -> f64 {
+    if count == 0 { 0.0 } else { sum / count as f64 }
 }
 
 /// What was measured of one judged request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Judged {
     pub(super) quality: f64,
+    /// What it took, where a model was asked here.
+    pub(super) took: Option<Took>,
+}
+
+/// What an answer took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Took {
     pub(super) output_tokens: f64,
     pub(super) input_tokens: f64,
     pub(super) latency_ms: f64,
@@ -79,8 +97,10 @@ pub struct TallyRow {
 
 /// The form of the snapshot.
 const SNAPSHOT: &str = "prompt-tallies-1";
-/// So many kinds are told apart; what comes after that is passed over.
+/// So many kinds are told apart.
 const MOST_KINDS: usize = 5_000;
+/// What is trusted less is waited upon to be said more clearly: a thumb is trusted more, that somebody looked at a passage less.
+const LEAST_TRUST: f64 = 0.3;
 /// Outcomes after which the sums are written down.
 const STEP: u64 = 500;
 
@@ -138,9 +158,13 @@ impl Tallies {
             topic: topics.first().cloned().unwrap_or_default(),
             operations: prompt.operations.clone(),
         };
-        if self.kinds.len() < MOST_KINDS || self.kinds.contains_key(&kind) {
-            self.kinds.entry(kind).or_default().add(&heard.judged);
+        if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(&kind) {
+            // The one that says least makes room.
+            let least =
+                self.kinds.iter().min_by_key(|(_, tally)| tally.outcomes).map(|(kind, _)| kind.clone());
+            least.map(|least| self.kinds.remove(&least));
         }
+        self.kinds.entry(kind).or_default().add(&heard.judged);
     }
 
     pub(super) fn rows(&self) -> Vec<TallyRow> {
@@ -154,7 +178,7 @@ impl Tallies {
     }
 }
 
-/// The first judgement of a request that had a prompt, with what it took.
+/// The first clear judgement of a request that had a prompt, with what it took.
 pub(super) struct Heard<'a> {
     pub(super) prompt: &'a PromptPlan,
     pub(super) topics: &'a [String],
@@ -171,28 +195,37 @@ impl<'a> Heard<'a> {
         let prompted = logged.answer.as_ref().and_then(|answer| answer.prompted.as_ref());
         let planned = logged.decision.choice()?.plan.prompt.as_ref()?;
         // Where no model was told anything, as where a quotation took its place, nothing is heard of the prompt.
+        // A version for which the model could not answer is judged by what came in its place.
         let by_itself = is_of_prompt(&logged.decision);
-        let prompt = prompted.map(|prompted| &prompted.prompt).or(by_itself.then_some(planned))?;
+        let failed = logged.decision.experiment.is_some()
+            && logged.answer.as_ref().is_some_and(|answer| answer.degraded.is_some());
+        let prompt = prompted.map(|prompted| &prompted.prompt).or(failed.then_some(planned))?;
         let topics = prompted.map_or(&[][..], |prompted| &prompted.characteristics.topics);
         let before = settled_before(logged);
         let after = settled_with(logged)?;
-        if !is_judgement(&after) || before.as_ref().is_some_and(is_judgement) {
+        let counts = |settled: &Settled| is_judgement(settled) && settled.trust >= LEAST_TRUST;
+        if !counts(&after) || before.as_ref().is_some_and(counts) {
             return None;
         }
         let answer = logged.answer.as_ref();
         let usage = answer.map(|answer| answer.usage).unwrap_or_default();
-        let took = answer.map_or(0.0, |answer| answer.timings.iter().map(|timing| timing.ms).sum());
+        let latency_ms = answer.map_or(0.0, |answer| answer.timings.iter().map(|timing| timing.ms).sum());
         Some(Self {
             prompt,
             topics,
             decision: &logged.decision,
             judged: Judged {
                 quality: after.quality,
-                output_tokens: usage.output_tokens as f64,
-                input_tokens: usage.input_tokens as f64,
-                latency_ms: took,
+                took: (!by_itself).then_some(Took {
+                    output_tokens: usage.output_tokens as f64,
+                    input_tokens: usage.input_tokens as f64,
+                    latency_ms,
+                }),
             },
-            cost_usd: answer.and_then(|answer| answer.cost).map(|cost| cost.micros() as f64 / 1e6),
+            cost_usd: answer
+                .and_then(|answer| answer.cost)
+                .filter(|_| !by_itself)
+                .map(|cost| cost.micros() as f64 / 1e6),
             at: logged.outcome.at,
         })
     }

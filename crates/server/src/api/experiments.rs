@@ -309,10 +309,7 @@ pub(super) async fn create(
         most_cost: request.most_cost.unwrap_or(DEFAULT_MOST_COST),
         trial,
     };
-    let mut experiment = app.engine.create_experiment(new).await?;
-    if request.start {
-        experiment = app.engine.act_on_experiment(experiment.id, Action::Start).await?;
-    }
+    let experiment = app.engine.create_experiment(new, request.start).await?;
     Ok((StatusCode::CREATED, Json(ExperimentResponse::from(&experiment))))
 }
 

@@ -199,6 +199,14 @@ pub(crate) struct CandidateResponse {
     champion: bool,
 }
 
+/// Whose answers a language model is shown.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RewriteRequest {
+    /// Those of this tenant; those of no tenant where not said.
+    tenant: Option<String>,
+}
+
 /// What a language model wrote.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RewriteResponse {
@@ -229,8 +237,8 @@ impl From<&inside::RenderedPrompt> for RenderResponse {
     }
 }
 
-impl From<&inside::Evolution> for SearchResponse {
-    fn from(evolution: &inside::Evolution) -> Self {
+impl From<(inside::Evolution, Vec<inside::CandidateStanding>)> for SearchResponse {
+    fn from((evolution, pool): (inside::Evolution, Vec<inside::CandidateStanding>)) -> Self {
         Self {
             template: evolution.template.clone(),
             running: evolution.is_running,
@@ -240,7 +248,7 @@ impl From<&inside::Evolution> for SearchResponse {
             champion: evolution.champion.clone(),
             experiment: evolution.trial.as_ref().map(|(_, experiment)| experiment.clone()),
             outcomes: evolution.outcomes(),
-            pool: evolution.pool().into_iter().map(CandidateResponse::from).collect(),
+            pool: pool.into_iter().map(CandidateResponse::from).collect(),
         }
     }
 }
@@ -445,8 +453,12 @@ pub(super) async fn searched(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<SearchResponse>, ApiError> {
-    match app.engine.evolution(&id)? {
-        Some(evolution) => Ok(Json(SearchResponse::from(&evolution))),
+    search_of(&app, id).await
+}
+
+async fn search_of(app: &App, id: String) -> Result<Json<SearchResponse>, ApiError> {
+    match app.engine.evolution(id.clone()).await? {
+        Some(found) => Ok(Json(SearchResponse::from(found))),
         None => Err(super::not_there("search", &id)),
     }
 }
@@ -466,7 +478,8 @@ pub(super) async fn search(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<SearchResponse>, ApiError> {
-    Ok(Json(SearchResponse::from(&app.engine.evolve_template(id).await?)))
+    app.engine.evolve_template(id.clone()).await?;
+    search_of(&app, id).await
 }
 
 /// Ends the search for a better version of a template; an experiment that it has begun goes on.
@@ -483,13 +496,14 @@ pub(super) async fn end_search(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<SearchResponse>, ApiError> {
-    Ok(Json(SearchResponse::from(&app.engine.end_evolution(id).await?)))
+    app.engine.end_evolution(id.clone()).await?;
+    search_of(&app, id).await
 }
 
 /// Has a language model rewrite the instructions of a template by answers that were judged wrong. What it writes is a draft; a
 /// running search tries it.
 #[utoipa::path(
-    post, path = "/v1/templates/{id}/rewrite", tag = "prompts",
+    post, path = "/v1/templates/{id}/rewrite", tag = "prompts", request_body = RewriteRequest,
     params(("id" = String, Path, description = "The template's id")),
     responses(
         (status = 200, body = RewriteResponse),
@@ -500,8 +514,9 @@ pub(super) async fn end_search(
 pub(super) async fn rewrite(
     State(app): State<App>,
     Path(id): Path<String>,
+    Body(RewriteRequest { tenant }): Body<RewriteRequest>,
 ) -> Result<Json<RewriteResponse>, ApiError> {
     let inside::Rewritten { version, instructions, failures, is_searched } =
-        app.engine.rewrite_template(id.clone()).await?;
+        app.engine.rewrite_template(id.clone(), tenant).await?;
     Ok(Json(RewriteResponse { template: id, version, instructions, failures, searched: is_searched }))
 }

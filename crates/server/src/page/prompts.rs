@@ -193,9 +193,8 @@ pub(super) async fn one(
             .iter()
             .map(|block| BlockView { kind: block.kind.to_string(), text: block.text.clone() })
             .collect();
-        let search = app.engine.evolution(&id)?;
-        let pool: Vec<CandidateRow> =
-            search.iter().flat_map(burnish_engine::Evolution::pool).map(candidate_row).collect();
+        let (search, pool) = app.engine.evolution(id.clone()).await?.unzip();
+        let pool: Vec<CandidateRow> = pool.into_iter().flatten().map(candidate_row).collect();
         let insights = app.engine.prompt_insights(Some(id.clone()), SURE).await?;
         let insights: Vec<String> =
             insights.insights.into_iter().take(SHOWN_INSIGHTS).map(|found| found.text).collect();

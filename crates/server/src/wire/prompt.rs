@@ -104,7 +104,7 @@ pub(crate) struct Assignment {
 
 impl From<&inside::Assignment> for Assignment {
     fn from(assignment: &inside::Assignment) -> Self {
-        let inside::Assignment { experiment, version, challenger, propensity } = assignment.clone();
+        let inside::Assignment { experiment, version, challenger, propensity, .. } = assignment.clone();
         Self { experiment, version, arm: if challenger { "challenger" } else { "champion" }, propensity }
     }
 }

@@ -8,6 +8,8 @@ use burnish_prompt::{BlockKind, Slot as OperationSlot, TOPICS, Template};
 use crate::prompts::tallies::TallyRow;
 use crate::{Engine, EngineError};
 
+/// The topic of questions of which it is not known.
+const OTHER: &str = "other questions";
 /// What stands in a slot in which nothing stands.
 const NONE: &str = "none";
 /// The kinds of blocks that differ from one version to another.
@@ -92,19 +94,22 @@ impl Engine {
     }
 
     fn insights_now(&self, template: Option<&str>, confidence: f64) -> Insights {
-        let known = |row: &TallyRow| {
-            let found = self.prompts.template_of(&row.version)?;
-            template.is_none_or(|id| found.id() == id).then_some(found)
-        };
-        let rows: Vec<(Arc<Template>, TallyRow)> =
-            self.prompts.tallies().into_iter().filter_map(|row| Some((known(&row)?, row))).collect();
+        let tallies = self.prompts.tallies();
+        let known = self.prompts.templates_of(&tallies);
+        let rows: Vec<(Arc<Template>, TallyRow)> = known
+            .into_iter()
+            .zip(tallies)
+            .filter_map(|(found, row)| Some((found?, row)))
+            .filter(|(found, _)| template.is_none_or(|id| found.id() == id))
+            .collect();
         let shelf = self.prompts.shelf();
         let mut fillings: Vec<Filling> = KINDS
             .iter()
             .map(|kind| Filling::new(kind.name()))
             .chain(SLOTS.iter().map(|slot| Filling::new(&format!("{} operation", slot.name()))))
             .collect();
-        let topic = |row: &TallyRow| TOPICS.iter().position(|known| *known == row.topic).unwrap_or_default();
+        let topic =
+            |row: &TallyRow| TOPICS.iter().position(|known| *known == row.topic).unwrap_or(TOPICS.len());
         let filled: Vec<Row> = rows
             .iter()
             .map(|(template, row)| {
@@ -139,7 +144,7 @@ impl Engine {
                     context: topic(row) as u16,
                     quality: row.tally.quality(),
                     weight: outcomes as f64,
-                    output_tokens: Some(row.tally.output_tokens()),
+                    output_tokens: row.tally.is_measured().then(|| row.tally.output_tokens()),
                 }
             })
             .collect();
@@ -155,7 +160,8 @@ impl Engine {
                 Slot { reference: most as u16, ..slot }
             })
             .collect();
-        let contexts = TOPICS.map(|topic| topic.replace('_', " ")).to_vec();
+        let mut contexts = TOPICS.map(|topic| topic.replace('_', " ")).to_vec();
+        contexts.push(OTHER.to_owned());
         let credit = Credit::fit(&slots, &contexts, &filled);
         let met: Vec<u16> = filled.iter().map(|row| row.context).collect();
         let finding = |effect: Effect| {

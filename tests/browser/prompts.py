@@ -48,7 +48,7 @@ def prompt(page):
     check("the search shows what it tried", page.all("#pool tbody tr"))
     before = in_use(page)
     page.all("#versions form button")[0].click()
-    page.until(lambda: in_use(page) != before, "another version to be in use")
+    page.until(lambda: in_use(page) not in {before, ""}, "another version to be in use")
     page.open("/prompts")
     page.one("#changes form button").click()
     page.until(lambda: in_use(page) == before, "the first version to be in use again")
@@ -57,9 +57,8 @@ def prompt(page):
 
 def in_use(page):
     """The version that the page says is in use."""
-    if not page.all("#versions"):
-        page.open("/prompts/answer")
-    return page.one("#versions li:has(.badge) code").text
+    # In one piece, since the page may be about to be replaced.
+    return page.script("return document.querySelector('#versions li:has(.badge) code')?.textContent ?? ''")
 
 
 def looks(page):

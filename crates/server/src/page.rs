@@ -45,6 +45,7 @@ impl Default for Templates {
             ("learning.html", include_str!("../templates/learning.html")),
             ("prompts.html", include_str!("../templates/prompts.html")),
             ("prompt.html", include_str!("../templates/prompt.html")),
+            ("version.html", include_str!("../templates/version.html")),
             ("experiments.html", include_str!("../templates/experiments.html")),
             ("experiment.html", include_str!("../templates/experiment.html")),
             ("error.html", include_str!("../templates/error.html")),

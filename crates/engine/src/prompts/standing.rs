@@ -383,7 +383,11 @@ impl Standing {
     ) {
         self.changes_so_far += 1;
         let (number, template, version) = (self.changes_so_far, template.to_owned(), version.to_owned());
-        tracing::info!(kind = kind.name(), template, version, reason, "a prompt has changed");
+        match kind {
+            // A search makes many.
+            ChangeKind::Drafted => tracing::debug!(template, version, reason, "a version was drafted"),
+            _ => tracing::info!(kind = kind.name(), template, version, reason, "a prompt has changed"),
+        }
         self.changes.push(Change { number, at, kind, template, version, before, experiment, reason });
         // Drafts are many, and say least.
         if self.changes.len() > MOST_CHANGES {

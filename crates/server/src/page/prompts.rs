@@ -26,6 +26,8 @@ const LEAST_SPAN: f64 = 0.1;
 /// Findings that are shown, and how likely each has the right sign.
 const SHOWN_INSIGHTS: usize = 12;
 const SURE: f64 = 0.95;
+/// Versions that are shown at once.
+const SHOWN_VERSIONS: usize = 8;
 /// Changes that are shown.
 const SHOWN_CHANGES: usize = 30;
 
@@ -205,7 +207,7 @@ pub(super) async fn one(
                 experiment => search.trial.as_ref().map(|(_, experiment)| experiment.clone()),
             }),
             here => "prompts", template => view(&template_row(&standing)), blocks => view(&blocks),
-            versions => view(&version_rows(&standing)), tallies => view(&tallies(&standing)),
+            versions => view(&version_rows(&standing)), shown => SHOWN_VERSIONS, tallies => view(&tallies(&standing)),
             experiments => view(&experiments), question, version, rendered,
             max_query_chars => app.settings.max_query_chars,
         };
@@ -374,7 +376,12 @@ fn version_rows(standing: &TemplateStanding) -> Vec<VersionRow> {
             diff: diff(used, &record.text),
         }
     };
-    standing.versions.iter().map(row).collect()
+    let mut rows: Vec<VersionRow> = standing.versions.iter().map(row).collect();
+    // What is in use first, and then what people or outcomes know something of.
+    rows.sort_by_key(|row| {
+        (!row.in_use, row.outcomes == 0 && row.origin != "written" && row.origin != "file")
+    });
+    rows
 }
 
 /// What differs, line by line, with the lines around it.

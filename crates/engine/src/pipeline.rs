@@ -163,12 +163,15 @@ impl Engine {
         self.prompts.look_at_files(self.store.as_ref(), self.clock.now());
         let complexity = feature_value(&features, "complexity");
         let sketch = looked.as_ref().and_then(|looked| self.sketches.of(&looked.embedding));
-        let known = self.prompts.characteristics(query, &features);
+        let known = self.tells(pinned).then(|| self.prompts.characteristics(query, &features));
         let embedding = looked.as_ref().map(|looked| looked.embedding.as_slice());
-        let circumstances = self.circumstances(id, query, pinned, features, sketch, (embedding, &known));
+        let circumstances =
+            self.circumstances(id, query, pinned, features, sketch, (embedding, known.as_ref()));
         let mut decision = self.planner.decide(query, circumstances, pinned, &self.learned)?;
         decision.cache = cache;
-        self.prompts.assign(&mut decision, &known.topics);
+        if let Some(known) = &known {
+            self.prompts.assign(&mut decision, &known.topics);
+        }
         self.pace(&decision);
         let plan = decision.choice().map(|candidate| candidate.plan.clone());
         let plan = plan.ok_or_else(|| EngineError::Internal("a decision chose nothing".to_owned()))?;
@@ -192,10 +195,23 @@ impl Engine {
             spent,
             purse,
             degraded,
-            characteristics: known,
+            characteristics: known.unwrap_or_default(),
             selective: None,
             comparison: None,
         })
+    }
+
+    /// Whether a model may be shown passages, and has to be told what to do with them.
+    pub(crate) fn tells(&self, pinned: &Pinned) -> bool {
+        let writes = match &pinned.answerer {
+            Some(answerer) => matches!(answerer, Answerer::Model(_)),
+            None => !self.models.is_empty(),
+        };
+        let reads = match &pinned.strategy {
+            Some(strategy) => self.consults_documents(strategy),
+            None => self.planner.combinations().reads_anything(),
+        };
+        writes && reads
     }
 
     pub(crate) fn circumstances(
@@ -205,7 +221,7 @@ impl Engine {
         pinned: &Pinned,
         features: QueryFeatures,
         sketch: Option<Sketch>,
-        (embedding, known): (Option<&[f32]>, &Characteristics),
+        (embedding, known): (Option<&[f32]>, Option<&Characteristics>),
     ) -> Circumstances {
         let routed = embedding.and_then(|embedding| self.learned.route(embedding));
         let asked = Asked {
@@ -216,7 +232,7 @@ impl Engine {
             answerer: pinned.answerer.clone(),
             given: None,
             counts_money: false,
-            prompts: self.prompts.possible(known, routed.as_ref()),
+            prompts: known.map(|known| self.prompts.possible(known, routed.as_ref())).unwrap_or_default(),
         };
         let at = self.clock.now();
         let left = self.budgets.left(&query.user, at);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burnish_learning::query_features;
-use burnish_types::{Answerer, Characteristics, Decision, LexicalIndex, Query, RequestId, Strategy};
+use burnish_types::{Answerer, Decision, LexicalIndex, Query, RequestId, Strategy};
 
 use crate::combinations::{GIVEN, Given};
 use crate::prompts::is_of_prompt;
@@ -43,9 +43,15 @@ impl Engine {
             let embedding = if looks { engine.look_for_features(&query, &mut features) } else { None };
             let sketch = embedding.as_ref().and_then(|embedding| engine.sketches.of(embedding));
             let id = RequestId::from_parts(engine.clock.now().0, fastrand::u128(..));
-            let known = engine.prompts.characteristics(&query, &features);
-            let circumstances =
-                engine.circumstances(id, &query, &pinned, features, sketch, (embedding.as_deref(), &known));
+            let known = engine.tells(&pinned).then(|| engine.prompts.characteristics(&query, &features));
+            let circumstances = engine.circumstances(
+                id,
+                &query,
+                &pinned,
+                features,
+                sketch,
+                (embedding.as_deref(), known.as_ref()),
+            );
             engine.planner.rehearse(&query, circumstances, &pinned, &engine.learned)
         })
         .await
@@ -73,14 +79,8 @@ impl Engine {
                     true => engine.sketches.of(&engine.query_embedding(&query, &mut Vec::new())?),
                     false => None,
                 };
-                let mut circumstances = engine.circumstances(
-                    id,
-                    &query,
-                    &pinned,
-                    features,
-                    sketch,
-                    (None, &Characteristics::default()),
-                );
+                let mut circumstances =
+                    engine.circumstances(id, &query, &pinned, features, sketch, (None, None));
                 circumstances.asked.given = Some(given);
                 // Whoever asks the model pays for it, and not from the budgets here.
                 circumstances.asked.counts_money = query.budget.is_some();

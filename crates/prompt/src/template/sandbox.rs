@@ -89,13 +89,12 @@ impl Compiled {
         let mut variables: Vec<String> =
             environment.get_template(NAME).map_err(broken)?.undeclared_variables(false).into_iter().collect();
         variables.sort_unstable();
+        if let Some(variable) = variables.iter().find(|variable| !Inputs::NAMES.contains(&variable.as_str()))
+        {
+            return Err(TemplateError::UnknownVariable { block, variable: variable.clone() });
+        }
         if let Some(variable) = needed.filter(|needed| !variables.iter().any(|named| named == needed)) {
             return Err(TemplateError::Unshown { block, variable });
-        }
-        if let Some(variable) =
-            variables.into_iter().find(|variable| !Inputs::NAMES.contains(&variable.as_str()))
-        {
-            return Err(TemplateError::UnknownVariable { block, variable });
         }
         let compiled = Self(environment);
         let example = Example { question: "What was it?".to_owned(), answer: "This [1].".to_owned() };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::{ApiError, Code, ErrorBody};
 use crate::extract::Body;
 use crate::question::{Options, Question};
 use crate::wire::{Filter, PromptMessage, Prompted, User, rfc3339};
@@ -459,7 +459,11 @@ pub(super) async fn searched(
 async fn search_of(app: &App, id: String) -> Result<Json<SearchResponse>, ApiError> {
     match app.engine.evolution(id.clone()).await? {
         Some(found) => Ok(Json(SearchResponse::from(found))),
-        None => Err(super::not_there("search", &id)),
+        None => {
+            let message =
+                format!("no better version of `{id}` was searched for yet: POST to this path begins that");
+            Err(ApiError::new(Code::NotFound, message).at("id"))
+        }
     }
 }
 

@@ -340,7 +340,7 @@ fn template_row(standing: &TemplateStanding) -> TemplateRow {
     TemplateRow {
         id: front.id.clone(),
         purpose: front.purpose.clone(),
-        applies_when: front.applies_when.join(", "),
+        applies_when: front.applies_when.join(", ").replace('_', " "),
         version: standing.line.in_use.clone(),
         versions: standing.versions.len(),
         tokens: standing.template.tokens(),

@@ -398,7 +398,8 @@ pub(crate) fn input_tokens(
     own.unwrap_or(PROMPT_TOKENS) + chars as f64 / TOKEN_CHARS + passages * (1.0 - reduction)
 }
 
-fn each_once<T: PartialEq>(options: impl Iterator<Item = T>) -> Vec<T> {
+/// The options without those that were named before.
+pub(crate) fn each_once<T: PartialEq>(options: impl Iterator<Item = T>) -> Vec<T> {
     options.fold(Vec::new(), |mut known, option| {
         if !known.contains(&option) {
             known.push(option);

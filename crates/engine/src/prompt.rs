@@ -73,12 +73,17 @@ fn instructed<'a>(
 ) -> String {
     let mut content = String::from(instructions);
     for (number, passage, text) in passages {
-        let place = passage.location.to_string();
-        let comma = if place.is_empty() { "" } else { ", " };
         content.push_str("\n\n");
-        content.push_str(&delimited(number, &format!("{}{comma}{place}", passage.title), text));
+        content.push_str(&self::passage(number, passage, text));
     }
     content
+}
+
+/// What is left of a passage, between its delimiters.
+pub(crate) fn passage(number: usize, passage: &Evidence, text: &str) -> String {
+    let place = passage.location.to_string();
+    let comma = if place.is_empty() { "" } else { ", " };
+    delimited(number, &format!("{}{comma}{place}", passage.title), text)
 }
 
 /// The conversation without any passages.

@@ -36,6 +36,7 @@ pub use rendering::{Draft, RenderRequest, RenderedPrompt};
 pub use standing::{Line, Origin, VersionRecord};
 pub use tallies::{Tally, TallyRow};
 
+use crate::combinations::each_once;
 use crate::settings::PromptSettings;
 use crate::{Engine, EngineError, PlannerSettings};
 use examples::Examples;
@@ -122,12 +123,12 @@ impl Prompts {
         let shelf = Shelf::new(&files.library, &standing, &settings);
         let templates = match planner.templates.as_slice() {
             [] => vec![FITTING.to_owned()],
-            named => each_once(named),
+            named => each_once(named.iter().cloned()),
         };
         Ok(Self {
             templates,
             router: planner.router,
-            operations: each_once(&planner.operations),
+            operations: each_once(planner.operations.iter().cloned()),
             shelf: RwLock::new(Arc::new(shelf)),
             keeping: Mutex::new(Keeping { files, written: standing.position, standing }),
             tallies: Mutex::new(Tallies::read(store)?),
@@ -493,15 +494,6 @@ fn check_named(templates: &[String], operations: &[String], library: &Library) -
         )));
     }
     Ok(())
-}
-
-fn each_once(names: &[String]) -> Vec<String> {
-    names.iter().fold(Vec::new(), |mut known, name| {
-        if !known.contains(name) {
-            known.push(name.clone());
-        }
-        known
-    })
 }
 
 /// The template of a text, or what is wrong with it.

@@ -18,4 +18,4 @@ pub use injection::{Suspicion, suspicion};
 pub use library::{DEFAULT, Library, LibraryError, OPERATIONS_FILE, SHIPPED, SHIPPED_OPERATIONS};
 pub use operation::{Example, Operation, OperationError, Slot};
 pub use passages::{delimited, escaped, undelimited};
-pub use template::{Block, Front, Inputs, MOST_TOKENS, TOPICS, Template, TemplateError};
+pub use template::{Block, Front, Inputs, MOST_TOKENS, TOPICS, Template, TemplateError, tokens_of};

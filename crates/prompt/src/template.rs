@@ -322,7 +322,7 @@ fn check_id(id: &str) -> Result<(), TemplateError> {
 }
 
 /// About how many tokens `text` has.
-pub(crate) fn tokens_of(text: &str) -> usize {
+pub fn tokens_of(text: &str) -> usize {
     text.chars().count().div_ceil(TOKEN_CHARS)
 }
 

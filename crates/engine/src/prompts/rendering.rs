@@ -1,6 +1,6 @@
 //! A prompt as messages: the template and the operations of a plan, with the evidence.
 
-use burnish_prompt::{Example, Inputs, Prompt, Rendered, Source, delimited, of_evidence, suspicion};
+use burnish_prompt::{Example, Inputs, Prompt, Rendered, Source, of_evidence, suspicion};
 use burnish_types::{
     AnswerFormat, Characteristics, ChunkId, Message, PromptPlan, Prompted, Query, Role, Timestamp,
 };
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Prompts;
 use crate::context::Context;
-use crate::prompt::{CONFLICTS_BETWEEN, said_before};
+use crate::prompt::{CONFLICTS_BETWEEN, passage, said_before};
 use crate::{Engine, EngineError};
 
 /// So many passages are remembered as suspicious or not.
@@ -85,12 +85,7 @@ impl Engine {
     ) -> Result<Told, EngineError> {
         let known =
             Characteristics { format: form.is_json.then_some(AnswerFormat::Json).or(known.format), ..known };
-        let sources: Vec<Source<'_>> = context
-            .passages
-            .iter()
-            .map(|shown| Source { text: &shown.text, is_table: shown.passage.location.rows.is_some() })
-            .collect();
-        let known = of_evidence(known, &sources, &context.conflicts, year(self.clock.now()));
+        let known = with_evidence(known, context, self.clock.now());
         let shelf = self.prompts.shelf();
         let plan = match plan {
             Some(plan) => plan.clone(),
@@ -217,12 +212,7 @@ impl Engine {
         let library = shelf.library();
         let planned = self.prompts.possible(&known, None).prompt(|_| false);
         let planned = planned.map_or_else(|| self.prompts.plain(&shelf), |(planned, _)| planned);
-        let sources: Vec<Source<'_>> = context
-            .passages
-            .iter()
-            .map(|shown| Source { text: &shown.text, is_table: shown.passage.location.rows.is_some() })
-            .collect();
-        let known = of_evidence(known, &sources, &context.conflicts, year(self.clock.now()));
+        let known = with_evidence(known, context, self.clock.now());
         let id = request.template.clone().unwrap_or(planned.template);
         let template = match (&request.draft, &request.version) {
             (Some(Draft(text)), _) => std::sync::Arc::new(super::parse(text)?),
@@ -281,11 +271,7 @@ fn messages(query: &Query, rendered: Rendered) -> Vec<Message> {
 
 /// The passages between their delimiters.
 fn passages(context: &Context<'_>) -> String {
-    let shown = context.passages.iter().map(|shown| {
-        let place = shown.passage.location.to_string();
-        let comma = if place.is_empty() { "" } else { ", " };
-        delimited(shown.number, &format!("{}{comma}{place}", shown.passage.title), &shown.text)
-    });
+    let shown = context.passages.iter().map(|shown| passage(shown.number, shown.passage, &shown.text));
     shown.collect::<Vec<_>>().join("\n\n")
 }
 
@@ -317,6 +303,16 @@ impl Prompts {
         });
         flagged.filter_map(|shown| u32::try_from(shown.number).ok()).collect()
     }
+}
+
+/// What a question is like, with what the evidence says.
+fn with_evidence(known: Characteristics, context: &Context<'_>, now: Timestamp) -> Characteristics {
+    let sources: Vec<Source<'_>> = context
+        .passages
+        .iter()
+        .map(|shown| Source { text: &shown.text, is_table: shown.passage.location.rows.is_some() })
+        .collect();
+    of_evidence(known, &sources, &context.conflicts, year(now))
 }
 
 /// The year of a time, by the calendar.

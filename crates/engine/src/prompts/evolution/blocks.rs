@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burnish_learning::credit::{Block, Slot};
-use burnish_prompt::{BlockKind, Library, Operation, Template, TemplateError};
+use burnish_prompt::{BlockKind, Library, Operation, Template, TemplateError, tokens_of};
 use serde::{Deserialize, Serialize};
 
 /// The kinds of blocks of which there may be others.
@@ -51,7 +51,7 @@ impl Palette {
     }
 
     pub(super) fn slots(&self) -> Vec<Slot> {
-        let block = |text: &Text| Block { name: text.name.clone(), tokens: tokens(&text.text) };
+        let block = |text: &Text| Block { name: text.name.clone(), tokens: tokens_of(&text.text) as f64 };
         let slot = |place: &Place| Slot {
             name: place.name.clone(),
             options: place.texts.iter().map(block).collect(),
@@ -73,7 +73,7 @@ impl Palette {
             return None;
         }
         place.texts.push(Text { name: name.to_owned(), text: text.to_owned() });
-        Some((at, Block { name: name.to_owned(), tokens: tokens(text) }))
+        Some((at, Block { name: name.to_owned(), tokens: tokens_of(text) as f64 }))
     }
 
     /// The template of a combination: the base with the texts in their places.
@@ -188,10 +188,6 @@ fn shortened(text: &str) -> Vec<(String, String)> {
             (format!("without “{} …”", words.join(" ")), rest.trim().to_owned())
         })
         .collect()
-}
-
-fn tokens(text: &str) -> f64 {
-    text.chars().count().div_ceil(4) as f64
 }
 
 /// What of these texts a rewriting may not lose.

@@ -16,7 +16,8 @@ import urllib.request
 CHECK = "Check each figure twice."
 SHOUT = "Answer in capital letters."
 AT_ONCE = 4
-MOST_REQUESTS = 3000
+# What is found is found by chance, mostly after some 800 requests.
+MOST_REQUESTS = 10_000
 
 
 def check(what, holds, shown=""):
@@ -140,9 +141,9 @@ def search_finds_more(client):
     before = client.in_use()
     started = client.run("prompts", "search", "answer", "--start")
     check("the search has something to try", started["running"] and len(started["pool"]) > 1, started)
-    asked = client.ask_until(lambda: client.in_use() != before)
-    check(f"the search finds a better version (after {asked} requests)", client.in_use() != before)
-    check("with the block that helps", "Be brief" in client.text(), client.text())
+    asked = client.ask_until(lambda: "Be brief" in client.text())
+    check(f"the search finds the block that helps (after {asked} requests)", "Be brief" in client.text(), client.text())
+    check("it is in another version", client.in_use() != before, before)
     template = client.get("/v1/templates/answer")
     record = next(version for version in template["versions"] if version["in_use"])
     check("its ancestry is shown", record["parents"] and record["origin"] != "file", record)

@@ -20,10 +20,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(3);
 
 /// The encoder's folder; without it nothing can be ingested.
 fn model() -> Option<PathBuf> {
-    let folder = std::env::var_os("BURNISH_MODEL").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/all-MiniLM-L6-v2"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("BURNISH_MODEL")
+        .map_or_else(|| "../../models/all-MiniLM-L6-v2".into(), PathBuf::from);
     if folder.join("model.safetensors").exists() {
         return Some(folder);
     }

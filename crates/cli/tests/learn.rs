@@ -64,7 +64,7 @@ fn the_classifier_is_trained_measured_and_written() {
 /// Runs the program over the data directory `data`.
 fn burnish(data: &Path, more: &[&str]) -> Result<Value, String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_burnish"));
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/all-MiniLM-L6-v2");
+    let model = std::path::absolute("../../models/all-MiniLM-L6-v2").unwrap();
     command.current_dir(data).env("BURNISH_EMBEDDING_PATH", model).args(["--json", "--data", "."]).args(more);
     let output = command.output().unwrap();
     match output.status.success() {

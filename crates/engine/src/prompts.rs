@@ -283,6 +283,7 @@ impl Prompts {
         let mut changed = standing.clone();
         let done = change(&mut changed, &files.library)?;
         changed.settle_searches(now);
+        changed.forget_versions();
         changed.write(store)?;
         *written = changed.position;
         *standing = changed;
@@ -337,6 +338,9 @@ impl Prompts {
                 }
             }
             keeping.standing.position = last;
+        }
+        if changed {
+            keeping.standing.forget_versions();
         }
         if changed || keeping.standing.position >= keeping.written + WRITE_STEP {
             keeping.standing.write(store)?;

@@ -17,7 +17,7 @@ struct Expected {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/ir_measures").join(name)
+    Path::new("tests/fixtures/ir_measures").join(name)
 }
 
 #[test]

@@ -59,7 +59,7 @@ struct Window {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let mut examples = lines(&home.join("training/attempts.txt"), true)?;
     examples.extend(lines(&home.join("training/clean.txt"), false)?);
     examples.extend(lines(&home.join("training/notes.txt"), false)?);

@@ -16,7 +16,7 @@ fn attempts() -> Result<Vec<String>, Box<dyn Error>> {
 
 /// Paragraphs of the handbook, joined until they have a hundred words.
 fn clean_passages() -> Result<Vec<String>, Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../handbook/articles");
+    let folder = Path::new("../../handbook/articles");
     let paths: Result<Vec<PathBuf>, _> =
         folder.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
     let mut paths = paths?;

@@ -1,6 +1,6 @@
 //! The encoder against sentence-transformers' own output for all-MiniLM-L6-v2.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burnish_embedding::LocalEncoder;
 use burnish_types::{Embedder, cosine};
@@ -14,8 +14,7 @@ struct Row {
 
 /// `scripts/get-model` puts the model there, or BURNISH_MODEL says where it is.
 fn model_folder() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/all-MiniLM-L6-v2");
-    std::env::var_os("BURNISH_MODEL").map_or(workspace, PathBuf::from)
+    std::env::var_os("BURNISH_MODEL").map_or_else(|| "../../models/all-MiniLM-L6-v2".into(), PathBuf::from)
 }
 
 #[test]

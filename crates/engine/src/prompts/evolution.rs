@@ -428,3 +428,43 @@ impl Standing {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_version_that_a_search_needs_is_forgotten() {
+        let library = Library::new(&[]).unwrap();
+        let at = Timestamp(1);
+        let mut standing = Standing::default();
+        standing.take_files(&library, at);
+        // So sure that no outcome here is enough for an experiment, and all steps go on.
+        let settings = EvolutionSettings { confidence: 0.999_999, ..EvolutionSettings::default() };
+        standing.evolve("answer", &library, &settings, at).unwrap();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut made = std::collections::BTreeSet::new();
+        for _ in 0..1_500 {
+            let evolution = standing.evolution("answer").unwrap();
+            assert!(evolution.is_running, "{}", evolution.reason);
+            let (version, share) = evolution.arms[random.usize(..evolution.arms.len())].clone();
+            for needed in evolution.versions.values() {
+                assert!(standing.template(needed).is_some(), "{needed} after {} versions", made.len());
+            }
+            made.extend(evolution.versions.values().cloned());
+            let assignment = Assignment {
+                experiment: format!("{NAME}answer"),
+                challenger: version != evolution.champion,
+                propensity: share,
+                champion: share,
+                version,
+            };
+            let measured = Measured::of(f64::from(random.bool()));
+            standing.hear_search(&assignment, &[], &measured, &|_| None, at);
+            standing.forget_versions();
+        }
+        // More than are kept of those that nothing names.
+        assert!(made.len() > 100, "{}", made.len());
+        assert!(standing.versions_of("answer").len() < made.len());
+    }
+}

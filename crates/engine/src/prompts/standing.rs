@@ -236,6 +236,7 @@ impl Standing {
         }
         if changed {
             self.settle_searches(at);
+            self.forget_versions();
         }
         changed
     }
@@ -260,7 +261,6 @@ impl Standing {
             at,
         };
         self.versions.entry(version).or_insert(record);
-        self.forget_versions(template.id());
     }
 
     /// Adds a version as a draft; the one that it is, where it is known already.
@@ -281,8 +281,9 @@ impl Standing {
         Ok(version)
     }
 
-    /// Drops the oldest versions of a template that nothing names and no person wrote, where there are too many.
-    fn forget_versions(&mut self, id: &str) {
+    /// Drops the oldest versions that nothing names and no person wrote, where a template has too many. To be called when a change
+    /// is complete: what is on its way into a search or an experiment is not named yet.
+    pub(super) fn forget_versions(&mut self) {
         let named = |record: &VersionRecord| {
             let version = record.version.as_str();
             matches!(record.origin, Origin::Written | Origin::Rewritten)
@@ -291,13 +292,11 @@ impl Standing {
                 || self.experiments.iter().any(|experiment| experiment.is_open() && experiment.names(version))
                 || self.changes.iter().any(|change| change.before.as_deref() == Some(version))
         };
-        let old: Vec<String> = self
-            .versions_of(id)
-            .into_iter()
-            .filter(|record| !named(record))
-            .skip(MOST_VERSIONS)
-            .map(|record| record.version.clone())
-            .collect();
+        let surplus = |id: &String| {
+            self.versions_of(id).into_iter().filter(|record| !named(record)).skip(MOST_VERSIONS)
+        };
+        let old: Vec<String> =
+            self.lines.keys().flat_map(surplus).map(|record| record.version.clone()).collect();
         for version in old {
             self.versions.remove(&version);
             self.templates.remove(&version);

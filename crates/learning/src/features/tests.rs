@@ -265,8 +265,7 @@ fn the_vector_is_named_scaled_and_led_by_a_bias() {
 
 #[test]
 fn every_feature_stands_in_the_documentation() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/features.md");
-    let documentation = std::fs::read_to_string(path).unwrap();
+    let documentation = std::fs::read_to_string("../../docs/features.md").unwrap();
     let (table, _) = documentation.split_once("\n## ").unwrap();
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
     let expected: Vec<String> = FEATURES

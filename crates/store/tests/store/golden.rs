@@ -14,7 +14,7 @@ use crate::fixtures::{answer, decision, document, open, outcome, request, resolv
 const CURRENT: u32 = 3;
 
 fn golden(version: u32) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.db.sql"))
+    PathBuf::from(format!("tests/golden/v{version}.db.sql"))
 }
 
 fn outcomes() -> Vec<Outcome> {

@@ -14,43 +14,57 @@ fn attempts() -> Result<Vec<String>, Box<dyn Error>> {
     include_str!("injections.jsonl").lines().map(text).collect()
 }
 
-/// Paragraphs of the handbook, joined until they have a hundred words.
-fn clean_passages() -> Result<Vec<String>, Box<dyn Error>> {
-    let folder = Path::new("../../handbook/articles");
-    let paths: Result<Vec<PathBuf>, _> =
-        folder.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
+/// Passages of a hundred words of each article of the handbook, each of which begins a third of one after the last.
+fn clean_passages() -> Result<Vec<Vec<String>>, Box<dyn Error>> {
+    let paths: Result<Vec<PathBuf>, _> = Path::new("../../handbook/articles")
+        .read_dir()?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
     let mut paths = paths?;
     paths.sort();
-    let mut passages = Vec::new();
+    let mut articles = Vec::new();
     for path in paths {
-        let mut passage = String::new();
-        for paragraph in std::fs::read_to_string(path)?.split("\n\n") {
-            passage.push_str(paragraph);
-            passage.push_str("\n\n");
-            if passage.split_whitespace().count() >= 100 {
-                passages.push(std::mem::take(&mut passage));
+        let mut passages = Vec::new();
+        let text = std::fs::read_to_string(path)?;
+        let mut gap = true;
+        let begins = |(at, letter): (usize, char)| {
+            let was_gap = std::mem::replace(&mut gap, letter.is_whitespace());
+            (was_gap && !letter.is_whitespace()).then_some(at)
+        };
+        let words: Vec<usize> = text.char_indices().filter_map(begins).collect();
+        for first in (0..words.len()).step_by(33) {
+            let end = words.get(first + 100).copied().unwrap_or(text.len());
+            passages.push(text[words[first]..end].to_owned());
+            if end == text.len() {
+                break;
             }
         }
-        passages.push(passage);
+        articles.push(passages);
     }
-    passages.retain(|passage| !passage.is_empty());
-    passages.truncate(1_000);
-    Ok(passages)
+    Ok(articles)
+}
+
+/// How many are flagged, of how many.
+fn flagged<'a>(texts: impl Iterator<Item = &'a String> + Clone) -> (usize, usize) {
+    (texts.clone().filter(|text| suspicion(text).is_some()).count(), texts.count())
 }
 
 #[test]
 fn attempts_are_flagged_and_the_handbook_is_not() {
-    let flagged = |texts: &[String]| texts.iter().filter(|text| suspicion(text).is_some()).count();
     let (attempts, clean) = (attempts().unwrap(), clean_passages().unwrap());
-    let (found, alarms) = (flagged(&attempts), flagged(&clean));
+    let (found, all) = flagged(attempts.iter());
+    let (alarms, passages) = flagged(clean.iter().flatten());
+    // The classifier learned from the others.
+    let (unseen_found, unseen) = flagged(attempts.iter().skip(1).step_by(2));
+    let (unseen_alarms, unseen_passages) = flagged(clean.iter().skip(1).step_by(2).flatten());
     let counts = format!(
-        "{found} of {} attempts and {alarms} of {} clean passages are flagged",
-        attempts.len(),
-        clean.len()
+        "flagged: {found} of {all} attempts ({unseen_found} of {unseen} that nothing was tuned on), {alarms} of {passages} clean \
+         passages ({unseen_alarms} of {unseen_passages} that nothing was tuned on)"
     );
-    assert!(clean.len() >= 200, "{counts}");
-    assert!(found * 100 >= attempts.len() * 90, "{counts}");
-    assert!(alarms * 100 <= clean.len() * 2, "{counts}");
+    println!("{counts}");
+    assert!(passages >= 1_000, "{counts}");
+    assert!(found * 100 >= all * 90, "{counts}");
+    assert!(alarms * 100 <= passages * 2 && unseen_alarms * 100 <= unseen_passages * 2, "{counts}");
 }
 
 #[test]

@@ -269,7 +269,8 @@ impl Standing {
         Ok(())
     }
 
-    /// Counts an outcome of a request of a search. Whether that changed what requests get.
+    /// Counts an outcome of a request of a search, or of the experiment that confirms what it has found. Whether that changed what
+    /// requests get.
     pub(super) fn hear_search(
         &mut self,
         assignment: &Assignment,
@@ -278,8 +279,17 @@ impl Standing {
         history: &dyn Fn(&str) -> Option<History>,
         at: Timestamp,
     ) -> bool {
-        let Some(id) = assignment.experiment.strip_prefix(NAME) else { return false };
-        let Some(mut evolution) = self.evolutions.remove(id) else { return false };
+        let confirms = |known: &Evolution| {
+            known.trial.as_ref().is_some_and(|(_, trial)| *trial == assignment.experiment)
+        };
+        let id = match assignment.experiment.strip_prefix(NAME) {
+            Some(id) => id.to_owned(),
+            None => match self.evolutions.values().find(|known| confirms(known)) {
+                Some(known) => known.template.clone(),
+                None => return false,
+            },
+        };
+        let Some(mut evolution) = self.evolutions.remove(&id) else { return false };
         let mut changed = false;
         // One that was dropped and came back is another candidate with the same version.
         let version_of = |candidate: &&Candidate| evolution.versions.get(&candidate.id);
@@ -297,7 +307,7 @@ impl Standing {
                 }
             }
         }
-        self.evolutions.insert(evolution.template.clone(), evolution);
+        self.evolutions.insert(id, evolution);
         changed
     }
 
@@ -433,38 +443,91 @@ impl Standing {
 mod tests {
     use super::*;
 
+    /// A search for a better `answer` that asks for so much confidence.
+    fn searching(confidence: f64) -> Standing {
+        let library = Library::new(&[]).unwrap();
+        let mut standing = Standing::default();
+        standing.take_files(&library, Timestamp(1));
+        let settings = EvolutionSettings { confidence, ..EvolutionSettings::default() };
+        standing.evolve("answer", &library, &settings, Timestamp(1)).unwrap();
+        standing
+    }
+
+    fn hear(standing: &mut Standing, experiment: &str, version: &str, quality: f64) {
+        let champion = standing.evolution("answer").unwrap().champion.clone();
+        let assignment = Assignment {
+            experiment: experiment.to_owned(),
+            version: version.to_owned(),
+            challenger: version != champion,
+            propensity: 0.5,
+            champion: 0.5,
+        };
+        standing.hear(&assignment, None, &Measured::of(quality), Timestamp(2));
+        standing.hear_search(&assignment, &[], &Measured::of(quality), &|_| None, Timestamp(2));
+        standing.settle_searches(Timestamp(2));
+        standing.forget_versions();
+    }
+
+    fn any_arm(standing: &Standing, random: &mut fastrand::Rng) -> String {
+        let arms = &standing.evolution("answer").unwrap().arms;
+        arms[random.usize(..arms.len())].0.clone()
+    }
+
     #[test]
     fn no_version_that_a_search_needs_is_forgotten() {
-        let library = Library::new(&[]).unwrap();
-        let at = Timestamp(1);
-        let mut standing = Standing::default();
-        standing.take_files(&library, at);
         // So sure that no outcome here is enough for an experiment, and all steps go on.
-        let settings = EvolutionSettings { confidence: 0.999_999, ..EvolutionSettings::default() };
-        standing.evolve("answer", &library, &settings, at).unwrap();
+        let mut standing = searching(0.999_999);
         let mut random = fastrand::Rng::with_seed(1);
         let mut made = std::collections::BTreeSet::new();
         for _ in 0..1_500 {
             let evolution = standing.evolution("answer").unwrap();
             assert!(evolution.is_running, "{}", evolution.reason);
-            let (version, share) = evolution.arms[random.usize(..evolution.arms.len())].clone();
             for needed in evolution.versions.values() {
                 assert!(standing.template(needed).is_some(), "{needed} after {} versions", made.len());
             }
             made.extend(evolution.versions.values().cloned());
-            let assignment = Assignment {
-                experiment: format!("{NAME}answer"),
-                challenger: version != evolution.champion,
-                propensity: share,
-                champion: share,
-                version,
-            };
-            let measured = Measured::of(f64::from(random.bool()));
-            standing.hear_search(&assignment, &[], &measured, &|_| None, at);
-            standing.forget_versions();
+            let version = any_arm(&standing, &mut random);
+            hear(&mut standing, &format!("{NAME}answer"), &version, f64::from(random.bool()));
         }
         // More than are kept of those that nothing names.
         assert!(made.len() > 100, "{}", made.len());
         assert!(standing.versions_of("answer").len() < made.len());
+    }
+
+    #[test]
+    fn a_search_learns_from_the_experiment_that_confirms_what_it_found() {
+        let mut standing = searching(0.9);
+        let mut random = fastrand::Rng::with_seed(1);
+        let quality = |standing: &Standing, version: &str, random: &mut fastrand::Rng| {
+            let is_brief = standing.template(version).unwrap().to_text().contains("Be brief");
+            f64::from(random.f64() < if is_brief { 0.9 } else { 0.3 })
+        };
+        for _ in 0..2_000 {
+            let evolution = standing.evolution("answer").unwrap();
+            if evolution.trial.is_some() {
+                break;
+            }
+            let version = any_arm(&standing, &mut random);
+            let quality = quality(&standing, &version, &mut random);
+            hear(&mut standing, &format!("{NAME}answer"), &version, quality);
+        }
+        let evolution = standing.evolution("answer").unwrap();
+        let (candidate, experiment) = evolution.trial.clone().unwrap();
+        let (challenger, seen) = (evolution.versions[&candidate].clone(), evolution.outcomes());
+        assert!(standing.template(&challenger).unwrap().to_text().contains("Be brief"));
+        hear(&mut standing, &experiment, &challenger, 1.0);
+        hear(&mut standing, "of another template", &challenger, 1.0);
+        assert_eq!(standing.evolution("answer").unwrap().outcomes(), seen + 1);
+        for _ in 0..500 {
+            hear(&mut standing, &experiment, &challenger, 1.0);
+            let champion = standing.evolution("answer").unwrap().champion.clone();
+            if champion == challenger {
+                break;
+            }
+            hear(&mut standing, &experiment, &champion, 0.0);
+        }
+        assert_eq!(standing.evolution("answer").unwrap().champion, challenger);
+        assert_eq!(standing.line("answer").unwrap().in_use, challenger);
+        assert!(standing.evolution("answer").unwrap().is_running);
     }
 }

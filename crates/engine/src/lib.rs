@@ -67,8 +67,8 @@ pub use plans::RouteRequest;
 pub use prompts::{
     Action, CandidateStanding, Change, ChangeKind, Contender, Draft, Evolution, Experiment, ExperimentState,
     Finding, Insights, IntervalPoint, Line, NewExperiment, NewVersion, OptimizedPrompt, Origin,
-    PromptRequest, RenderRequest, RenderedPrompt, Rewritten, Sticky, Tally, TallyRow, TemplateStanding,
-    VariationKind, VersionRecord, check_prompts, check_templates,
+    PromptRequest, Proposed, RenderRequest, RenderedPrompt, Rewritten, Sticky, Tally, TallyRow,
+    TemplateStanding, VariationKind, VersionRecord, check_prompts, check_templates,
 };
 pub use related::{Because, Related, RelatedPassages, RelatedTo};
 pub use selective::{QuotationJudge, SelectiveStanding, Signs};

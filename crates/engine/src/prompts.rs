@@ -26,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use changes::{Change, ChangeKind};
 pub use desk::{NewVersion, TemplateStanding};
-pub use evolution::{CandidateStanding, Evolution, Finding, Insights, Rewritten};
+pub use evolution::{CandidateStanding, Evolution, Finding, Insights, Proposed, Rewritten};
 pub use experiments::{Action, Contender, Experiment, ExperimentState, IntervalPoint, NewExperiment, Sticky};
 pub use files::check as check_prompts;
 pub(crate) use optimize::is_of_prompt;

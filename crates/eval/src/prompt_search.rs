@@ -41,7 +41,24 @@ impl Default for Settings {
     }
 }
 
-/// One search. A value is the quality less what the length costs.
+/// What a search came to. A value is the quality less what the length costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Reached {
+    /// The value.
+    pub value: f64,
+    /// The value over that of the optimum.
+    pub share: f64,
+    /// How much of what there was to gain was gained.
+    pub gain: f64,
+    /// Its length in tokens.
+    pub tokens: f64,
+    /// Its length over that of the shortest combination with at least its value.
+    pub length_ratio: f64,
+    /// Its length over that of the shortest with at least 90 % of the optimum's value.
+    pub length_ratio_at_90: f64,
+}
+
+/// One search.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
     /// The seed of the truth and of all draws.
@@ -50,18 +67,10 @@ pub struct Run {
     pub start: f64,
     /// The value of the best combination.
     pub optimum: f64,
-    /// The value of the last champion.
-    pub reached: f64,
-    /// `reached / optimum`.
-    pub share: f64,
-    /// `(reached − start) / (optimum − start)`.
-    pub gain: f64,
-    /// The tokens of the last champion.
-    pub tokens: f64,
-    /// Its length over that of the shortest combination with at least its value.
-    pub length_ratio: f64,
-    /// Its length over that of the shortest with at least 90 % of the optimum's value.
-    pub length_ratio_at_90: f64,
+    /// The last champion, which a trial has confirmed.
+    pub confirmed: Reached,
+    /// What the search holds for the best in the end, confirmed or not.
+    pub proposed: Reached,
     /// Trials that were begun, and that ended in a promotion.
     pub trials: u64,
     /// See `trials`.
@@ -74,21 +83,45 @@ pub struct Run {
     pub on_the_way: f64,
 }
 
+/// In how many runs what was reached is good and short, and means over all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Counts {
+    /// At least 90 % of the optimum's value.
+    pub reached_90: u64,
+    /// At least 90 % of what there was to gain.
+    pub gained_90: u64,
+    /// At most 1.2 times as long as the shortest of its value.
+    pub short: u64,
+    /// The mean share of the optimum's value.
+    pub share: f64,
+    /// The mean share of what there was to gain.
+    pub gain: f64,
+}
+
+impl Counts {
+    fn of(reached: &[Reached]) -> Self {
+        let count = |holds: fn(&Reached) -> bool| reached.iter().filter(|one| holds(one)).count() as u64;
+        let mean =
+            |of: fn(&Reached) -> f64| reached.iter().map(of).sum::<f64>() / reached.len().max(1) as f64;
+        Self {
+            reached_90: count(|one| one.share >= 0.9),
+            gained_90: count(|one| one.gain >= 0.9),
+            short: count(|one| one.length_ratio <= 1.2),
+            share: mean(|one| one.share),
+            gain: mean(|one| one.gain),
+        }
+    }
+}
+
 /// All runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// What was simulated.
     pub settings: Settings,
-    /// In how many runs the last champion has at least 90 % of the optimum's value.
-    pub reached_90: u64,
-    /// In how many it has gained at least 90 % of what there was to gain.
-    pub gained_90: u64,
-    /// In how many it is at most 1.2 times as long as the shortest with its value.
-    pub short: u64,
-    /// Means over runs.
-    pub share: f64,
-    /// See `share`.
-    pub gain: f64,
+    /// Of the last champions.
+    pub confirmed: Counts,
+    /// Of what is held for the best in the end.
+    pub proposed: Counts,
     /// One a truth.
     pub runs: Vec<Run>,
 }
@@ -97,15 +130,11 @@ pub struct Report {
 pub fn simulate(settings: &Settings) -> Report {
     let runs: Vec<Run> =
         (settings.seed..settings.seed + settings.runs).map(|seed| run(settings, seed)).collect();
-    let count = |holds: fn(&Run) -> bool| runs.iter().filter(|run| holds(run)).count() as u64;
-    let mean = |of: fn(&Run) -> f64| runs.iter().map(of).sum::<f64>() / runs.len().max(1) as f64;
+    let counts = |of: fn(&Run) -> Reached| Counts::of(&runs.iter().map(of).collect::<Vec<_>>());
     Report {
         settings: settings.clone(),
-        reached_90: count(|run| run.share >= 0.9),
-        gained_90: count(|run| run.gain >= 0.9),
-        short: count(|run| run.length_ratio <= 1.2),
-        share: mean(|run| run.share),
-        gain: mean(|run| run.gain),
+        confirmed: counts(|run| run.confirmed),
+        proposed: counts(|run| run.proposed),
         runs,
     }
 }
@@ -181,23 +210,30 @@ fn run(settings: &Settings, seed: u64) -> Run {
         }
     }
     let last = search.champion().map_or(begin, |champion| champion.options.clone());
-    let (reached, tokens) = (value(&last), length(&truth.slots, &last));
+    let best = search.favourite().map_or_else(|| last.clone(), |best| options_of(&search, best.candidate));
     let shortest = |least: f64| {
         let reaching = all.iter().filter(|(value, _)| *value >= least - 1e-12);
         reaching.map(|(_, options)| length(&truth.slots, options)).fold(f64::INFINITY, f64::min)
     };
-    // Beside an empty prompt any other is too long, so one token is counted as the least.
-    let ratio = |least: f64| tokens.max(1.0) / shortest(least).max(1.0);
+    let reached = |options: &[u16]| {
+        let (value, tokens) = (value(options), length(&truth.slots, options));
+        // Beside an empty prompt any other is too long, so one token is counted as the least.
+        let ratio = |least: f64| tokens.max(1.0) / shortest(least).max(1.0);
+        Reached {
+            value,
+            share: value / optimum,
+            gain: (value - start) / (optimum - start),
+            tokens,
+            length_ratio: ratio(value),
+            length_ratio_at_90: ratio(0.9 * optimum),
+        }
+    };
     Run {
         seed,
         start,
         optimum,
-        reached,
-        share: reached / optimum,
-        gain: (reached - start) / (optimum - start),
-        tokens,
-        length_ratio: ratio(reached),
-        length_ratio_at_90: ratio(0.9 * optimum),
+        confirmed: reached(&last),
+        proposed: reached(&best),
         trials,
         promoted,
         mistakes,
@@ -223,9 +259,11 @@ mod tests {
         assert_eq!(report, simulate(&settings));
         assert_eq!(report.runs.len(), 4);
         for run in &report.runs {
-            assert!(run.reached <= run.optimum + 1e-12 && run.length_ratio >= 1.0, "{run:?}");
+            for reached in [&run.confirmed, &run.proposed] {
+                assert!(reached.value <= run.optimum + 1e-12 && reached.length_ratio >= 1.0, "{run:?}");
+            }
             assert!(run.promoted <= run.trials, "{run:?}");
         }
-        assert!(report.reached_90 >= 3, "{report:?}");
+        assert!(report.confirmed.reached_90 >= 3 && report.proposed.reached_90 >= 3, "{report:?}");
     }
 }

@@ -24,6 +24,8 @@ const MOST_OPTIONS: u16 = 64;
 const MOST_REFUSED: usize = 32;
 /// Outcomes that a failed combination has to wait, per failure, until it may be nominated again.
 const SECOND_CHANCE: u64 = 500;
+/// Of candidates about as good, the shorter is preferred: length counts by this much more among them than its price.
+const BREVITY: f64 = 0.5;
 
 /// How the search goes about it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +105,17 @@ pub struct Nominee {
     /// What a comparison of qualities has to show for its value to be above the champion's, and the effect that makes it
     /// quickest; levels and horizon are the defaults.
     pub comparison: ComparisonSettings,
+}
+
+/// The candidate that is held for the best, however sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Favourite {
+    /// The candidate's id.
+    pub candidate: u64,
+    /// How much more value than the champion's it is expected to have; a little less than none where it is shorter.
+    pub gain: f64,
+    /// The probability that it has more.
+    pub certainty: f64,
 }
 
 /// The state of a search, in bounded memory. The same calls give the same state, and a state that was stored goes on as
@@ -298,10 +311,7 @@ impl Search {
         self.ensure();
         let credit = self.model.0.as_deref()?;
         let champion = self.candidate(self.champion)?;
-        let value = |candidate: &Candidate| self.value(credit, None, &candidate.options, None);
-        let nominee = (self.pool.iter())
-            .filter(|candidate| candidate.id != champion.id && !self.is_refused(&candidate.options))
-            .max_by(|one, other| value(one).total_cmp(&value(other)))?;
+        let nominee = self.preferred(credit, &|candidate| candidate.id != champion.id)?;
         let (gain, deviation) = self.gain(credit, &nominee.options, &champion.options)?;
         let certainty = certainty(gain, deviation);
         let looking = self.still_to_gain(credit, &nominee.options, &mut fastrand::Rng::with_seed(seed));
@@ -318,6 +328,16 @@ impl Search {
             ..ComparisonSettings::default()
         };
         Some(Nominee { candidate: nominee.id, gain, certainty, comparison })
+    }
+
+    /// The candidate that would be the champion if nothing more could be seen; `None` where that is the champion.
+    pub fn favourite(&mut self) -> Option<Favourite> {
+        self.ensure();
+        let credit = self.model.0.as_deref()?;
+        let champion = self.candidate(self.champion)?;
+        let best = self.preferred(credit, &|_| true).filter(|best| best.id != champion.id)?;
+        let (gain, deviation) = self.gain(credit, &best.options, &champion.options)?;
+        Some(Favourite { candidate: best.id, gain, certainty: certainty(gain, deviation) })
     }
 
     /// How much more value the best combination may be expected to have than the champion: the search is over once that
@@ -389,6 +409,18 @@ impl Search {
     fn value(&self, credit: &Credit, draw: Option<&Draw>, options: &[u16], context: Option<u16>) -> f64 {
         let quality = credit.quality(draw, options, context).unwrap_or(f64::NEG_INFINITY);
         quality - self.settings.length_price * length(&self.slots, options)
+    }
+
+    /// Of the candidates that may be, and that wait for no second chance, the best by what is expected.
+    fn preferred(&self, credit: &Credit, may_be: &dyn Fn(&Candidate) -> bool) -> Option<&Candidate> {
+        let brevity = BREVITY * self.settings.length_price;
+        let worth = |candidate: &Candidate| {
+            let options = &candidate.options;
+            self.value(credit, None, options, None) - brevity * length(&self.slots, options)
+        };
+        (self.pool.iter())
+            .filter(|candidate| may_be(candidate) && !self.is_refused(&candidate.options))
+            .max_by(|one, other| worth(one).total_cmp(&worth(other)))
     }
 
     /// How much more value one has than the other, and the deviation of what is not known of that.

@@ -151,30 +151,43 @@ fn search(context: &Context, settings: &prompt_search::Settings) -> Result<()> {
         return output::json(&serde_json::to_value(&report)?);
     }
     output::say(format!(
-        "{} truths, {} outcomes each: {} reach 90 % of the optimum's value ({:.3} of it in the mean), {} gain 90 % of what there \
-         is to gain ({:.3}), {} are at most 1.2 times as long as the shortest of their value",
-        settings.runs,
-        settings.outcomes,
-        report.reached_90,
-        report.share,
-        report.gained_90,
-        report.gain,
-        report.short
+        "{} truths, {} outcomes each; of what a trial has confirmed, and of what is held for the best in the end:",
+        settings.runs, settings.outcomes
     ))?;
+    for (name, counts) in [("confirmed", report.confirmed), ("proposed", report.proposed)] {
+        output::say(format!(
+            "{name:<10} {} reach 90 % of the optimum's value ({:.3} of it in the mean), {} gain 90 % of what there is to gain \
+             ({:.3}), {} are at most 1.2 times as long as the shortest of their value",
+            counts.reached_90, counts.share, counts.gained_90, counts.gain, counts.short
+        ))?;
+    }
     output::say(format!(
-        "{:<6}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}{:>8}{:>10}",
-        "seed", "start", "optimum", "reached", "share", "tokens", "longer", "trials", "promoted"
+        "\n{:<6}{:>8}{:>9}{:>10}{:>8}{:>8}{:>10}{:>8}{:>8}{:>8}{:>10}",
+        "seed",
+        "start",
+        "optimum",
+        "confirmed",
+        "tokens",
+        "longer",
+        "proposed",
+        "tokens",
+        "longer",
+        "trials",
+        "promoted"
     ))?;
     report.runs.iter().try_for_each(|run| {
+        let (confirmed, proposed) = (run.confirmed, run.proposed);
         output::say(format!(
-            "{:<6}{:>8.3}{:>9.3}{:>9.3}{:>8.3}{:>8.0}{:>8.2}{:>8}{:>10}",
+            "{:<6}{:>8.3}{:>9.3}{:>10.3}{:>8.0}{:>8.2}{:>10.3}{:>8.0}{:>8.2}{:>8}{:>10}",
             run.seed,
             run.start,
             run.optimum,
-            run.reached,
-            run.share,
-            run.tokens,
-            run.length_ratio,
+            confirmed.value,
+            confirmed.tokens,
+            confirmed.length_ratio,
+            proposed.value,
+            proposed.tokens,
+            proposed.length_ratio,
             run.trials,
             run.promoted
         ))

@@ -506,10 +506,15 @@ fn search(found: &Value) -> String {
                 blocks.iter().map(|(slot, option)| format!("{slot}: {}", text_of(option))).collect()
             })
             .unwrap_or_default();
+        let proposed = row["proposed"].as_object().map(|proposed| {
+            let share = |name: &str| 100.0 * proposed[name].as_f64().unwrap_or_default();
+            format!(" (proposed: {:+.1} points with {:.0} %)", share("gain"), share("certainty"))
+        });
         words.push_str(&format!(
-            "  {}{} {:.2} ± {:.2}, {} tokens, {:.0} % of the search, {} judged; {}\n",
+            "  {}{}{} {:.2} ± {:.2}, {} tokens, {:.0} % of the search, {} judged; {}\n",
             text_of(&row["version"]),
-            if row["champion"] == true { " (in use)" } else { "" },
+            if row["champion"] == true { " (champion)" } else { "" },
+            proposed.unwrap_or_default(),
             row["quality"].as_f64().unwrap_or_default(),
             row["quality_deviation"].as_f64().unwrap_or_default(),
             row["tokens"],

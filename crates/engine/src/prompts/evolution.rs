@@ -8,7 +8,7 @@ mod rewriting;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use burnish_learning::search::{Born, Candidate, Event, Nominee, Search, SearchSettings};
+use burnish_learning::search::{Born, Candidate, Event, Favourite, Nominee, Search, SearchSettings};
 use burnish_learning::{ComparisonSettings, History, Measured, TrialSettings};
 use burnish_prompt::{Library, TOPICS, Template};
 use burnish_types::{Assignment, Timestamp};
@@ -30,7 +30,7 @@ const OTHER: &str = "other";
 const NAME: &str = "search:";
 /// The share of the requests that the challenger gets while it is confirmed.
 const CONFIRMED_WITH: f64 = 0.5;
-/// Outcomes before a search may end for want of anything better.
+/// Outcomes before a search may end for want of anything better, or propose what it holds for the best.
 const LEAST_OUTCOMES: u64 = 300;
 /// Length is priced in the search; what answers cost beside is not held against a candidate.
 const ANY_COST: f64 = 1e9;
@@ -90,6 +90,17 @@ pub struct CandidateStanding {
     pub deviation: f64,
     /// Whether it is the one that everything is compared with.
     pub is_champion: bool,
+    /// What speaks for it, where it is held for the best and is not the champion.
+    pub proposed: Option<Proposed>,
+}
+
+/// What speaks for the candidate that is held for the best, confirmed or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Proposed {
+    /// By how much more quality, less what its length costs, than the champion's.
+    pub gain: f64,
+    /// With which probability it is more.
+    pub certainty: f64,
 }
 
 impl Evolution {
@@ -104,6 +115,7 @@ impl Evolution {
         let mut search = self.search.clone();
         let pool: Vec<Candidate> = search.pool().to_vec();
         let champion = search.champion().map(|champion| champion.id);
+        let favourite = search.favourite().filter(|_| self.outcomes() >= LEAST_OUTCOMES);
         let Some(credit) = search.credit() else { return Vec::new() };
         let standing = |candidate: &Candidate| {
             let version = self.versions.get(&candidate.id)?.clone();
@@ -120,6 +132,9 @@ impl Evolution {
                 quality: estimate.mean.clamp(0.0, 1.0),
                 deviation: estimate.deviation,
                 is_champion: Some(candidate.id) == champion,
+                proposed: favourite
+                    .filter(|best| best.candidate == candidate.id)
+                    .map(|Favourite { gain, certainty, .. }| Proposed { gain, certainty }),
                 version,
             })
         };
@@ -473,6 +488,14 @@ mod tests {
         arms[random.usize(..arms.len())].0.clone()
     }
 
+    fn is_brief(standing: &Standing, version: &str) -> bool {
+        standing.template(version).unwrap().to_text().contains("Be brief")
+    }
+
+    fn quality(standing: &Standing, version: &str, random: &mut fastrand::Rng) -> f64 {
+        f64::from(random.f64() < if is_brief(standing, version) { 0.9 } else { 0.3 })
+    }
+
     #[test]
     fn no_version_that_a_search_needs_is_forgotten() {
         // So sure that no outcome here is enough for an experiment, and all steps go on.
@@ -495,13 +518,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_for_the_best_is_proposed_before_it_is_confirmed() {
+        let mut standing = searching(0.999_999);
+        let mut random = fastrand::Rng::with_seed(1);
+        for seen in 0..LEAST_OUTCOMES {
+            let pool = standing.evolution("answer").unwrap().pool();
+            assert!(pool.iter().all(|known| known.proposed.is_none()), "after {seen}: {pool:?}");
+            let version = any_arm(&standing, &mut random);
+            let quality = quality(&standing, &version, &mut random);
+            hear(&mut standing, &format!("{NAME}answer"), &version, quality);
+        }
+        let pool = standing.evolution("answer").unwrap().pool();
+        let proposed: Vec<_> = pool.iter().filter_map(|known| Some((known, known.proposed?))).collect();
+        let [(candidate, Proposed { gain, certainty })] = proposed[..] else { panic!("{pool:?}") };
+        assert!(is_brief(&standing, &candidate.version) && !candidate.is_champion, "{candidate:?}");
+        assert!(gain > 0.3 && certainty > 0.99, "{candidate:?}");
+    }
+
+    #[test]
     fn a_search_learns_from_the_experiment_that_confirms_what_it_found() {
         let mut standing = searching(0.9);
         let mut random = fastrand::Rng::with_seed(1);
-        let quality = |standing: &Standing, version: &str, random: &mut fastrand::Rng| {
-            let is_brief = standing.template(version).unwrap().to_text().contains("Be brief");
-            f64::from(random.f64() < if is_brief { 0.9 } else { 0.3 })
-        };
         for _ in 0..2_000 {
             let evolution = standing.evolution("answer").unwrap();
             if evolution.trial.is_some() {
@@ -514,7 +551,7 @@ mod tests {
         let evolution = standing.evolution("answer").unwrap();
         let (candidate, experiment) = evolution.trial.clone().unwrap();
         let (challenger, seen) = (evolution.versions[&candidate].clone(), evolution.outcomes());
-        assert!(standing.template(&challenger).unwrap().to_text().contains("Be brief"));
+        assert!(is_brief(&standing, &challenger));
         hear(&mut standing, &experiment, &challenger, 1.0);
         hear(&mut standing, "of another template", &challenger, 1.0);
         assert_eq!(standing.evolution("answer").unwrap().outcomes(), seen + 1);

@@ -57,6 +57,22 @@ fn a_better_and_shorter_prompt_is_found_and_nominated() {
 }
 
 #[test]
+fn what_is_held_for_the_best_is_known_before_it_is_sure() {
+    let (mut search, mut random) = (search(), Rng::with_seed(2));
+    assert_eq!(search.favourite(), None, "nothing is known");
+    serve(&mut search, 300, &mut random);
+    let favourite = search.favourite().unwrap();
+    let best = search.candidate(favourite.candidate).unwrap().clone();
+    assert_eq!((best.options[1], best.options[2]), (1, 0), "{best:?}");
+    assert!(favourite.gain > 0.15 && favourite.certainty > 0.9, "{favourite:?}");
+    assert!(search.promote(best.id));
+    assert!(search.favourite().is_none_or(|next| next.candidate != best.id));
+    // Nobody proposes what has failed.
+    search.refuse(0).unwrap();
+    assert!(search.favourite().is_none_or(|next| next.candidate != 0));
+}
+
+#[test]
 fn the_pool_is_bounded_and_everybody_has_parents() {
     let (mut search, mut random) = (search(), Rng::with_seed(3));
     let mut last = 0;

@@ -197,6 +197,18 @@ pub(crate) struct CandidateResponse {
     /// The standard deviation of that.
     quality_deviation: f64,
     champion: bool,
+    /// What speaks for it, where it is held for the best and is not the champion; a person may put it into use at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposed: Option<ProposedResponse>,
+}
+
+/// What speaks for the candidate that is held for the best.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProposedResponse {
+    /// By how much more quality, less what its length costs, than the champion's.
+    gain: f64,
+    /// With which probability it is more.
+    certainty: f64,
 }
 
 /// Whose answers a language model is shown.
@@ -266,6 +278,9 @@ impl From<inside::CandidateStanding> for CandidateResponse {
             quality: known.quality,
             quality_deviation: known.deviation,
             champion: known.is_champion,
+            proposed: known
+                .proposed
+                .map(|inside::Proposed { gain, certainty }| ProposedResponse { gain, certainty }),
         }
     }
 }

@@ -111,7 +111,8 @@ struct CandidateRow {
     outcomes: u64,
     share: String,
     quality: String,
-    champion: bool,
+    in_use: bool,
+    proposed: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -196,7 +197,9 @@ pub(super) async fn one(
             .map(|block| BlockView { kind: block.kind.to_string(), text: block.text.clone() })
             .collect();
         let (search, pool) = app.engine.evolution(id.clone()).await?.unzip();
-        let pool: Vec<CandidateRow> = pool.into_iter().flatten().map(candidate_row).collect();
+        let in_use = standing.line.in_use.as_str();
+        let pool: Vec<CandidateRow> =
+            pool.into_iter().flatten().map(|known| candidate_row(known, in_use)).collect();
         let insights = app.engine.prompt_insights(Some(id.clone()), SURE).await?;
         let insights: Vec<String> =
             insights.insights.into_iter().take(SHOWN_INSIGHTS).map(|found| found.text).collect();
@@ -319,7 +322,8 @@ pub(super) async fn search(
     done.await.map_err(|error| PageError { app: app.clone(), error })
 }
 
-fn candidate_row(known: burnish_engine::CandidateStanding) -> CandidateRow {
+fn candidate_row(known: burnish_engine::CandidateStanding, in_use: &str) -> CandidateRow {
+    let in_use = known.version == in_use;
     CandidateRow {
         version: known.version,
         origin: known.origin.name(),
@@ -329,7 +333,10 @@ fn candidate_row(known: burnish_engine::CandidateStanding) -> CandidateRow {
         outcomes: known.outcomes,
         share: format!("{:.0} %", 100.0 * known.share),
         quality: format!("{:.2} ± {:.2}", known.quality, known.deviation),
-        champion: known.is_champion,
+        in_use,
+        proposed: known.proposed.map(|proposed| {
+            format!("{:+.1} points with {:.0} %", 100.0 * proposed.gain, 100.0 * proposed.certainty)
+        }),
     }
 }
 

@@ -191,8 +191,9 @@ impl Evolution {
         })
     }
 
+    /// Whether it is about this version. What one that has ended had in its pool may still be put into use.
     pub(super) fn names(&self, version: &str) -> bool {
-        self.is_running && (self.champion == version || self.versions.values().any(|known| known == version))
+        self.champion == version || self.versions.values().any(|known| known == version)
     }
 
     fn end(&mut self, reason: &str) {
@@ -456,6 +457,8 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use burnish_prompt::BlockKind;
+
     use super::*;
 
     /// A search for a better `answer` that asks for so much confidence.
@@ -533,6 +536,17 @@ mod tests {
         let [(candidate, Proposed { gain, certainty })] = proposed[..] else { panic!("{pool:?}") };
         assert!(is_brief(&standing, &candidate.version) && !candidate.is_champion, "{candidate:?}");
         assert!(gain > 0.3 && certainty > 0.99, "{candidate:?}");
+
+        standing.end_evolution("answer", "by hand", Timestamp(3)).unwrap();
+        let template = standing.template(&standing.line("answer").unwrap().in_use).unwrap();
+        for number in 0..100 {
+            let changed = BTreeMap::from([(BlockKind::Role, format!("You are number {number}."))]);
+            let other = template.with(&changed, "1").unwrap();
+            standing.draft(other, Origin::Recombined, Vec::new(), "another", Timestamp(4)).unwrap();
+        }
+        standing.forget_versions();
+        assert!(standing.versions_of("answer").len() < 100);
+        assert!(standing.usable("answer", &candidate.version).is_ok(), "it can be put into use for long");
     }
 
     #[test]

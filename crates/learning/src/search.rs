@@ -24,7 +24,8 @@ const MOST_OPTIONS: u16 = 64;
 const MOST_REFUSED: usize = 32;
 /// Outcomes that a failed combination has to wait, per failure, until it may be nominated again.
 const SECOND_CHANCE: u64 = 500;
-/// Of candidates about as good, the shorter is preferred: length counts by this much more among them than its price.
+/// By how much more than its price length counts for what is held for the best: what helps is known less surely than what
+/// it costs.
 const BREVITY: f64 = 0.5;
 
 /// How the search goes about it.
@@ -112,7 +113,7 @@ pub struct Nominee {
 pub struct Favourite {
     /// The candidate's id.
     pub candidate: u64,
-    /// How much more value than the champion's it is expected to have; a little less than none where it is shorter.
+    /// How much more value than the champion's it is expected to have.
     pub gain: f64,
     /// The probability that it has more.
     pub certainty: f64,
@@ -311,7 +312,10 @@ impl Search {
         self.ensure();
         let credit = self.model.0.as_deref()?;
         let champion = self.candidate(self.champion)?;
-        let nominee = self.preferred(credit, &|candidate| candidate.id != champion.id)?;
+        let value = |candidate: &Candidate| self.value(credit, None, &candidate.options, None);
+        let nominee = (self.pool.iter())
+            .filter(|candidate| candidate.id != champion.id && !self.is_refused(&candidate.options))
+            .max_by(|one, other| value(one).total_cmp(&value(other)))?;
         let (gain, deviation) = self.gain(credit, &nominee.options, &champion.options)?;
         let certainty = certainty(gain, deviation);
         let looking = self.still_to_gain(credit, &nominee.options, &mut fastrand::Rng::with_seed(seed));
@@ -330,14 +334,21 @@ impl Search {
         Some(Nominee { candidate: nominee.id, gain, certainty, comparison })
     }
 
-    /// The candidate that would be the champion if nothing more could be seen; `None` where that is the champion.
+    /// The candidate that should be the champion if nothing more could be seen, with some regard for brevity; `None` where
+    /// that is the champion, or gains less than is worth looking for.
     pub fn favourite(&mut self) -> Option<Favourite> {
         self.ensure();
         let credit = self.model.0.as_deref()?;
         let champion = self.candidate(self.champion)?;
-        let best = self.preferred(credit, &|_| true).filter(|best| best.id != champion.id)?;
+        let brevity = BREVITY * self.settings.length_price;
+        let worth = |candidate: &Candidate| {
+            let options = &candidate.options;
+            self.value(credit, None, options, None) - brevity * length(&self.slots, options)
+        };
+        let best = self.pool.iter().max_by(|one, other| worth(one).total_cmp(&worth(other)))?;
         let (gain, deviation) = self.gain(credit, &best.options, &champion.options)?;
-        Some(Favourite { candidate: best.id, gain, certainty: certainty(gain, deviation) })
+        let favourite = Favourite { candidate: best.id, gain, certainty: certainty(gain, deviation) };
+        Some(favourite).filter(|_| best.id != champion.id && gain >= self.settings.least_gain)
     }
 
     /// How much more value the best combination may be expected to have than the champion: the search is over once that
@@ -409,18 +420,6 @@ impl Search {
     fn value(&self, credit: &Credit, draw: Option<&Draw>, options: &[u16], context: Option<u16>) -> f64 {
         let quality = credit.quality(draw, options, context).unwrap_or(f64::NEG_INFINITY);
         quality - self.settings.length_price * length(&self.slots, options)
-    }
-
-    /// Of the candidates that may be, and that wait for no second chance, the best by what is expected.
-    fn preferred(&self, credit: &Credit, may_be: &dyn Fn(&Candidate) -> bool) -> Option<&Candidate> {
-        let brevity = BREVITY * self.settings.length_price;
-        let worth = |candidate: &Candidate| {
-            let options = &candidate.options;
-            self.value(credit, None, options, None) - brevity * length(&self.slots, options)
-        };
-        (self.pool.iter())
-            .filter(|candidate| may_be(candidate) && !self.is_refused(&candidate.options))
-            .max_by(|one, other| worth(one).total_cmp(&worth(other)))
     }
 
     /// How much more value one has than the other, and the deviation of what is not known of that.

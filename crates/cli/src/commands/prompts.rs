@@ -508,7 +508,8 @@ fn search(found: &Value) -> String {
             .unwrap_or_default();
         let proposed = row["proposed"].as_object().map(|proposed| {
             let share = |name: &str| 100.0 * proposed[name].as_f64().unwrap_or_default();
-            format!(" (proposed: {:+.1} points with {:.0} %)", share("gain"), share("certainty"))
+            let (points, sure) = (share("gain"), share("certainty"));
+            format!(" (proposed: {points:+.1} points, and better at all with {sure:.0} % certainty)")
         });
         words.push_str(&format!(
             "  {}{}{} {:.2} ± {:.2}, {} tokens, {:.0} % of the search, {} judged; {}\n",

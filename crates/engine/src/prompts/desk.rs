@@ -252,12 +252,12 @@ impl Engine {
         id: String,
     ) -> Result<Option<(Evolution, Vec<CandidateStanding>)>, EngineError> {
         self.blocking(move |engine| {
-            let evolution = engine.prompts.look(|standing, _| {
-                standing.line(&id)?;
-                Ok::<_, EngineError>(standing.evolution(&id).cloned())
+            let (evolution, in_use) = engine.prompts.look(|standing, _| {
+                let in_use = standing.line(&id)?.in_use.clone();
+                Ok::<_, EngineError>((standing.evolution(&id).cloned(), in_use))
             })?;
             Ok(evolution.map(|evolution| {
-                let pool = evolution.pool();
+                let pool = evolution.pool(&in_use);
                 (evolution, pool)
             }))
         })

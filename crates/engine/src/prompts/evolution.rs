@@ -109,13 +109,14 @@ impl Evolution {
         self.search.outcomes()
     }
 
-    /// The pool, with what is expected of each.
-    pub(super) fn pool(&self) -> Vec<CandidateStanding> {
+    /// The pool, with what is expected of each. Nothing is proposed in place of a version that is not in use anymore.
+    pub(super) fn pool(&self, in_use: &str) -> Vec<CandidateStanding> {
         // What is known is fitted again where it was not kept.
         let mut search = self.search.clone();
         let pool: Vec<Candidate> = search.pool().to_vec();
         let champion = search.champion().map(|champion| champion.id);
-        let favourite = search.favourite().filter(|_| self.outcomes() >= LEAST_OUTCOMES);
+        let proposes = self.outcomes() >= LEAST_OUTCOMES && self.champion == in_use;
+        let favourite = search.favourite().filter(|_| proposes);
         let Some(credit) = search.credit() else { return Vec::new() };
         let standing = |candidate: &Candidate| {
             let version = self.versions.get(&candidate.id)?.clone();
@@ -341,18 +342,28 @@ impl Standing {
 
     fn settle_search(&mut self, evolution: &mut Evolution, at: Timestamp) {
         let in_use = self.line(&evolution.template).map(|line| line.in_use.clone()).unwrap_or_default();
+        let version_of = |evolution: &Evolution, candidate: u64| evolution.versions.get(&candidate).cloned();
+        if evolution.champion != in_use {
+            let favourite = evolution.search.favourite().map(|favourite| favourite.candidate);
+            let trial = evolution.trial.as_ref().map(|(candidate, _)| *candidate);
+            // What is tried won, or a person took what is proposed without waiting for that.
+            let taken = favourite
+                .into_iter()
+                .chain(trial)
+                .find(|candidate| version_of(evolution, *candidate).is_some_and(|version| version == in_use));
+            if let Some(candidate) = taken {
+                evolution.search.promote(candidate);
+                evolution.champion.clone_from(&in_use);
+                evolution.trial = None;
+                evolution.refresh();
+            }
+        }
         if let Some((candidate, experiment)) = evolution.trial.clone() {
             let state = self.experiment(&experiment).map_or(ExperimentState::Retired, |known| known.state);
-            match state {
-                ExperimentState::Draft | ExperimentState::Running => return,
-                ExperimentState::Promoted => {
-                    evolution.search.promote(candidate);
-                    evolution.champion = evolution.versions.get(&candidate).cloned().unwrap_or_default();
-                }
-                ExperimentState::Retired => {
-                    evolution.search.refuse(candidate);
-                }
+            if matches!(state, ExperimentState::Draft | ExperimentState::Running) {
+                return;
             }
+            evolution.search.refuse(candidate);
             evolution.trial = None;
             evolution.refresh();
         }
@@ -461,6 +472,9 @@ mod tests {
 
     use super::*;
 
+    /// So sure that no outcome here is enough for an experiment, and all steps go on.
+    const SURE: f64 = 0.9999;
+
     /// A search for a better `answer` that asks for so much confidence.
     fn searching(confidence: f64) -> Standing {
         let library = Library::new(&[]).unwrap();
@@ -501,8 +515,7 @@ mod tests {
 
     #[test]
     fn no_version_that_a_search_needs_is_forgotten() {
-        // So sure that no outcome here is enough for an experiment, and all steps go on.
-        let mut standing = searching(0.999_999);
+        let mut standing = searching(SURE);
         let mut random = fastrand::Rng::with_seed(1);
         let mut made = std::collections::BTreeSet::new();
         for _ in 0..1_500 {
@@ -520,23 +533,48 @@ mod tests {
         assert!(standing.versions_of("answer").len() < made.len());
     }
 
-    #[test]
-    fn what_is_held_for_the_best_is_proposed_before_it_is_confirmed() {
-        let mut standing = searching(0.999_999);
+    /// What is proposed after as many outcomes as that takes, before an experiment begins.
+    fn proposed(standing: &mut Standing) -> CandidateStanding {
+        let first = standing.line("answer").unwrap().in_use.clone();
         let mut random = fastrand::Rng::with_seed(1);
         for seen in 0..LEAST_OUTCOMES {
-            let pool = standing.evolution("answer").unwrap().pool();
+            let pool = standing.evolution("answer").unwrap().pool(&first);
             assert!(pool.iter().all(|known| known.proposed.is_none()), "after {seen}: {pool:?}");
-            let version = any_arm(&standing, &mut random);
-            let quality = quality(&standing, &version, &mut random);
-            hear(&mut standing, &format!("{NAME}answer"), &version, quality);
+            let version = any_arm(standing, &mut random);
+            let chance = if is_brief(standing, &version) { 0.6 } else { 0.4 };
+            hear(standing, &format!("{NAME}answer"), &version, f64::from(random.f64() < chance));
         }
-        let pool = standing.evolution("answer").unwrap().pool();
-        let proposed: Vec<_> = pool.iter().filter_map(|known| Some((known, known.proposed?))).collect();
-        let [(candidate, Proposed { gain, certainty })] = proposed[..] else { panic!("{pool:?}") };
-        assert!(is_brief(&standing, &candidate.version) && !candidate.is_champion, "{candidate:?}");
-        assert!(gain > 0.3 && certainty > 0.99, "{candidate:?}");
+        let evolution = standing.evolution("answer").unwrap();
+        assert_eq!(evolution.trial, None);
+        let mut proposed = evolution.pool(&first);
+        proposed.retain(|known| known.proposed.is_some());
+        assert_eq!(proposed.len(), 1, "{proposed:?}");
+        proposed.remove(0)
+    }
 
+    #[test]
+    fn what_is_proposed_can_be_put_into_use_and_the_search_goes_on() {
+        let mut standing = searching(SURE);
+        let candidate = proposed(&mut standing);
+        let Proposed { gain, certainty } = candidate.proposed.unwrap();
+        assert!(is_brief(&standing, &candidate.version) && !candidate.is_champion, "{candidate:?}");
+        assert!(gain > 0.05 && certainty > 0.8, "{candidate:?}");
+        let first = standing.line("answer").unwrap().in_use.clone();
+        for (version, goes_on) in [(&candidate.version, true), (&first, false)] {
+            let by_hand = "by hand".to_owned();
+            standing.put_into_use("answer", version, ChangeKind::Used, None, by_hand, Timestamp(3)).unwrap();
+            standing.settle_searches(Timestamp(3));
+            let evolution = standing.evolution("answer").unwrap();
+            assert_eq!((evolution.is_running, &evolution.champion), (goes_on, &candidate.version));
+        }
+        let pool = standing.evolution("answer").unwrap().pool(&first);
+        assert!(pool.iter().all(|known| known.proposed.is_none()), "{pool:?}");
+    }
+
+    #[test]
+    fn what_a_search_proposed_is_kept_when_it_has_ended() {
+        let mut standing = searching(SURE);
+        let candidate = proposed(&mut standing);
         standing.end_evolution("answer", "by hand", Timestamp(3)).unwrap();
         let template = standing.template(&standing.line("answer").unwrap().in_use).unwrap();
         for number in 0..100 {
@@ -546,7 +584,7 @@ mod tests {
         }
         standing.forget_versions();
         assert!(standing.versions_of("answer").len() < 100);
-        assert!(standing.usable("answer", &candidate.version).is_ok(), "it can be put into use for long");
+        standing.usable("answer", &candidate.version).unwrap();
     }
 
     #[test]

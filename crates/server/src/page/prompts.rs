@@ -335,7 +335,8 @@ fn candidate_row(known: burnish_engine::CandidateStanding, in_use: &str) -> Cand
         quality: format!("{:.2} ± {:.2}", known.quality, known.deviation),
         in_use,
         proposed: known.proposed.map(|proposed| {
-            format!("{:+.1} points with {:.0} %", 100.0 * proposed.gain, 100.0 * proposed.certainty)
+            let (points, sure) = (100.0 * proposed.gain, 100.0 * proposed.certainty);
+            format!("{points:+.1} points, and better at all with {sure:.0} % certainty")
         }),
     }
 }

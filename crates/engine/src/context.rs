@@ -8,8 +8,8 @@ use std::time::Instant;
 use burnish_context::{Conflict, Kept, Optimized, Passage, Target, edges_first, optimize};
 use burnish_learning::query_features;
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, Candidate, ChunkId, Decision, DocumentId, Evidence, LexicalIndex,
-    Location, Money, Plan, Prediction, Query, Recorded, RequestId, Stage, Strategy, Usage, VectorIndex, dot,
+    Answer, Answerer, Candidate, ChunkId, Decision, DocumentId, Evidence, LexicalIndex, Location, Money,
+    Plan, Prediction, Query, Recorded, RequestId, Stage, Strategy, Usage, VectorIndex, dot,
 };
 
 use crate::combinations::GIVEN;
@@ -278,20 +278,11 @@ impl Engine {
         let answer = Answer {
             text: text.join("\n\n"),
             found: !passages.is_empty(),
-            citations: Vec::new(),
-            evidence,
-            usage: Usage::default(),
-            cost: Some(Money::ZERO),
-            spent: Vec::new(),
             timings: vec![took],
             degraded: optimized
                 .overlong
                 .then(|| "even the best sentence is longer than what was allowed".to_owned()),
-            finish_reason: "stop".to_owned(),
-            origin: AnswerOrigin::Plan,
-            selective: None,
-            prompted: None,
-            at: self.clock.now(),
+            ..Answer::of_passages(evidence, self.clock.now())
         };
         // Under way once called; whoever reads the decision waits for it.
         drop(self.store.record_answer(id, answer));

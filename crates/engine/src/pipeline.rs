@@ -8,9 +8,9 @@ use burnish_retrieval::{
     Lists, Means, PassageText, Passages, Request, RetrievalError, Scored, Sources, Writer, lift,
 };
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, CacheChoice, Characteristics, ChunkId, Decision, Embedding, Evidence,
-    LanguageModel, LexicalIndex, Lifted, Money, Prediction, Query, QueryFeatures, Recorded, RequestId,
-    SelectiveChoice, SharedPurse, Sketch, Stage, StageTiming, Store, Strategy,
+    Answer, Answerer, CacheChoice, Characteristics, ChunkId, Decision, Embedding, Evidence, LanguageModel,
+    LexicalIndex, Lifted, Money, Prediction, Query, QueryFeatures, Recorded, RequestId, SelectiveChoice,
+    SharedPurse, Sketch, Stage, StageTiming, Store, Strategy,
 };
 
 use crate::combinations::Asked;
@@ -92,20 +92,12 @@ impl Engine {
         let Retrieved { decision, evidence, timings, recorded, spent, degraded, .. } =
             self.retrieve(query, pinned, None).await?;
         let answer = Answer {
-            text: String::new(),
-            found: !evidence.is_empty(),
-            citations: Vec::new(),
-            evidence,
             usage: spent.usage,
             cost: spent.cost,
             spent: spent.tries,
             timings,
             degraded,
-            finish_reason: "stop".to_owned(),
-            origin: AnswerOrigin::Plan,
-            selective: None,
-            prompted: None,
-            at: self.clock.now(),
+            ..Answer::of_passages(evidence, self.clock.now())
         };
         // A search takes less time than a sync of the disk: its id survives the process, and soon a loss of power.
         recorded.written.await?;

@@ -11,9 +11,9 @@ use burnish_retrieval::related::{
     neighbours, select,
 };
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, Candidate, Chunk, ChunkId, Decision, DocumentId, Evidence, Filter,
-    LexicalIndex, Money, Plan, Prediction, Query, Recorded, RequestId, Stage, StageTiming, Strategy,
-    Timestamp, Usage, UserContext, VectorIndex,
+    Answer, Answerer, Candidate, Chunk, ChunkId, Decision, DocumentId, Evidence, Filter, LexicalIndex, Money,
+    Plan, Prediction, Query, Recorded, RequestId, Stage, StageTiming, Strategy, Timestamp, UserContext,
+    VectorIndex,
 };
 
 use crate::expenses::Expense;
@@ -422,22 +422,7 @@ impl Engine {
 
     fn answered(&self, found: Found, timings: Vec<StageTiming>) -> (Answer, Vec<Because>) {
         let Found { evidence, because } = found;
-        let answer = Answer {
-            text: String::new(),
-            found: !evidence.is_empty(),
-            citations: Vec::new(),
-            evidence,
-            usage: Usage::default(),
-            cost: Some(Money::ZERO),
-            spent: Vec::new(),
-            timings,
-            degraded: None,
-            finish_reason: "stop".to_owned(),
-            origin: AnswerOrigin::Plan,
-            selective: None,
-            prompted: None,
-            at: self.clock.now(),
-        };
+        let answer = Answer { timings, ..Answer::of_passages(evidence, self.clock.now()) };
         (answer, because)
     }
 }

@@ -64,9 +64,7 @@ fn telling_words(text: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use burnish_types::{
-        AnswerOrigin, ChunkId, Citation, DocumentId, Evidence, Location, Money, Timestamp, Usage,
-    };
+    use burnish_types::{ChunkId, Citation, DocumentId, Evidence, Location, Timestamp};
 
     use super::*;
 
@@ -83,23 +81,12 @@ mod tests {
             lifted: None,
         };
         let cite = |chunk: &u64| Citation { marker: 1, chunk: ChunkId(*chunk), quote: None };
+        let passages = [(1, "Answers expire after 30 minutes."), (2, "Bridges are long.")];
         Answer {
             text: text.to_owned(),
             found,
             citations: cited.iter().map(cite).collect(),
-            evidence: [(1, "Answers expire after 30 minutes."), (2, "Bridges are long.")]
-                .map(evidence)
-                .to_vec(),
-            usage: Usage::default(),
-            cost: Some(Money::ZERO),
-            spent: Vec::new(),
-            timings: Vec::new(),
-            degraded: None,
-            finish_reason: "stop".to_owned(),
-            origin: AnswerOrigin::Plan,
-            selective: None,
-            prompted: None,
-            at: Timestamp(1),
+            ..Answer::of_passages(passages.map(evidence).to_vec(), Timestamp(1))
         }
     }
 

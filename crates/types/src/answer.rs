@@ -206,3 +206,25 @@ pub struct Answer {
     /// When it was complete.
     pub at: Timestamp,
 }
+
+impl Answer {
+    /// Passages alone: no words, and nothing asked of a model.
+    pub fn of_passages(evidence: Vec<Evidence>, at: Timestamp) -> Self {
+        Self {
+            text: String::new(),
+            found: !evidence.is_empty(),
+            citations: Vec::new(),
+            evidence,
+            usage: Usage::default(),
+            cost: Some(Money::ZERO),
+            spent: Vec::new(),
+            timings: Vec::new(),
+            degraded: None,
+            finish_reason: "stop".to_owned(),
+            origin: AnswerOrigin::Plan,
+            selective: None,
+            prompted: None,
+            at,
+        }
+    }
+}

@@ -342,15 +342,12 @@ impl Standing {
 
     fn settle_search(&mut self, evolution: &mut Evolution, at: Timestamp) {
         let in_use = self.line(&evolution.template).map(|line| line.in_use.clone()).unwrap_or_default();
-        let version_of = |evolution: &Evolution, candidate: u64| evolution.versions.get(&candidate).cloned();
         if evolution.champion != in_use {
             let favourite = evolution.search.favourite().map(|favourite| favourite.candidate);
             let trial = evolution.trial.as_ref().map(|(candidate, _)| *candidate);
             // What is tried won, or a person took what is proposed without waiting for that.
-            let taken = favourite
-                .into_iter()
-                .chain(trial)
-                .find(|candidate| version_of(evolution, *candidate).is_some_and(|version| version == in_use));
+            let is_taken = |candidate: &u64| evolution.versions.get(candidate) == Some(&in_use);
+            let taken = favourite.into_iter().chain(trial).find(is_taken);
             if let Some(candidate) = taken {
                 evolution.search.promote(candidate);
                 evolution.champion.clone_from(&in_use);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use burnish_types::{
-    Answer, AnswerOrigin, Answerer, Assignment, Candidate, Characteristics, Decision, Money, Plan,
-    Prediction, PromptPlan, Query, Recorded, RequestId, Strategy, Usage,
+    Answer, Answerer, Assignment, Candidate, Characteristics, Decision, Money, Plan, Prediction, PromptPlan,
+    Query, Recorded, RequestId, Strategy,
 };
 
 use super::{RenderRequest, RenderedPrompt};
@@ -139,20 +139,11 @@ impl Engine {
         let variations = self.variations(&plain, &primary, &context)?;
         let recorded = self.store.record_decision(decision.clone());
         let answer = Answer {
-            text: String::new(),
             found: true,
-            citations: Vec::new(),
-            evidence: Vec::new(),
-            usage: Usage::default(),
+            // The caller's model answers, and its price is not known.
             cost: None,
-            spent: Vec::new(),
-            timings: Vec::new(),
-            degraded: None,
-            finish_reason: "stop".to_owned(),
-            origin: AnswerOrigin::Plan,
-            selective: None,
             prompted: Some(primary.prompted.clone()),
-            at: self.clock.now(),
+            ..Answer::of_passages(Vec::new(), self.clock.now())
         };
         // Under way once called; whoever reads the decision waits for it.
         drop(self.store.record_answer(id, answer));

@@ -399,7 +399,7 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use burnish_types::{AnswerOrigin, Citation, DocumentId, Location, Span, Usage};
+    use burnish_types::{Citation, DocumentId, Location, Span};
 
     use super::*;
 
@@ -422,19 +422,8 @@ mod tests {
         };
         Answer {
             text: text.to_owned(),
-            found: true,
             citations: quotes.iter().map(quote).collect(),
-            evidence: vec![evidence],
-            usage: Usage::default(),
-            cost: Some(Money::ZERO),
-            spent: Vec::new(),
-            timings: Vec::new(),
-            degraded: None,
-            finish_reason: "stop".to_owned(),
-            origin: AnswerOrigin::Plan,
-            selective: None,
-            prompted: None,
-            at: Timestamp(0),
+            ..Answer::of_passages(vec![evidence], Timestamp(0))
         }
     }
 
